@@ -1,0 +1,1 @@
+drop table objects, idempotency_keys, egress_calls, egress_destinations, audit_entries, schedule, jobs;

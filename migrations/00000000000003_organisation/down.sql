@@ -1,0 +1,1 @@
+drop table workspace_members, organisation_members, workspaces, organisations;

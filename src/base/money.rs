@@ -1,0 +1,146 @@
+//! Money: 64-bit integers of a millionth of the organisation's currency. No floating point anywhere near it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// An amount in millionths of a currency unit: `40000` is 0.04.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Micros(pub i64);
+
+/// The sum does not fit in 64 bits.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the amount is too large to be counted")]
+pub struct Overflow;
+
+impl Micros {
+    pub const ZERO: Self = Self(0);
+
+    pub fn plus(self, other: Self) -> Result<Self, Overflow> {
+        self.0.checked_add(other.0).map(Self).ok_or(Overflow)
+    }
+
+    pub fn minus(self, other: Self) -> Result<Self, Overflow> {
+        self.0.checked_sub(other.0).map(Self).ok_or(Overflow)
+    }
+
+    pub fn times(self, factor: i64) -> Result<Self, Overflow> {
+        self.0.checked_mul(factor).map(Self).ok_or(Overflow)
+    }
+}
+
+/// An ISO 4217 code, such as `EUR`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Currency([u8; 3]);
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a currency code of three capital letters")]
+pub struct NotACurrency;
+
+impl Currency {
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or("XXX")
+    }
+}
+
+impl std::str::FromStr for Currency {
+    type Err = NotACurrency;
+
+    fn from_str(text: &str) -> Result<Self, NotACurrency> {
+        let bytes: [u8; 3] = text.as_bytes().try_into().map_err(|_| NotACurrency)?;
+        if bytes.iter().all(u8::is_ascii_uppercase) { Ok(Self(bytes)) } else { Err(NotACurrency) }
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Currency {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Currency {
+    fn serialize<S: serde::Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Currency {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// An amount with its currency, as the API writes it: `{"micros": 40000, "currency": "EUR"}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Money {
+    #[schema(value_type = i64)]
+    pub micros: Micros,
+    #[schema(value_type = String, pattern = "^[A-Z]{3}$")]
+    pub currency: Currency,
+}
+
+impl Money {
+    pub fn new(micros: Micros, currency: Currency) -> Self {
+        Self { micros, currency }
+    }
+}
+
+/// For sentences and pages: `€0.16`, `$12.50`, `CHF 3.00`, `€0.0025`; two decimals, more only where they count.
+impl fmt::Display for Money {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.micros.0 < 0 { "-" } else { "" };
+        let amount = self.micros.0.unsigned_abs();
+        let (units, rest) = (amount / 1_000_000, format!("{:06}", amount % 1_000_000));
+        let trimmed = rest.trim_end_matches('0');
+        let decimals = if trimmed.len() < 2 { rest.chars().take(2).collect() } else { trimmed.to_owned() };
+        let symbol = match self.currency.as_str() {
+            "EUR" => "€".to_owned(),
+            "USD" => "$".to_owned(),
+            "GBP" => "£".to_owned(),
+            code => format!("{code}\u{a0}"),
+        };
+        write!(out, "{sign}{symbol}{}.{decimals}", grouped(units))
+    }
+}
+
+fn grouped(units: u64) -> String {
+    let digits = units.to_string();
+    let count = digits.len();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (count - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_as_people_write_it() {
+        let show = |micros, code: &str| Money::new(Micros(micros), code.parse().unwrap()).to_string();
+        assert_eq!(show(160_000, "EUR"), "€0.16");
+        assert_eq!(show(2_500, "EUR"), "€0.0025");
+        assert_eq!(show(-1_234_567_000_000, "USD"), "-$1,234,567.00");
+        assert_eq!(show(3_000_000, "CHF"), "CHF\u{a0}3.00");
+    }
+
+    #[test]
+    fn refuses_to_wrap() {
+        assert_eq!(Micros(i64::MAX).plus(Micros(1)), Err(Overflow));
+        assert_eq!(Micros(i64::MAX).times(2), Err(Overflow));
+    }
+}

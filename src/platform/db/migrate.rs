@@ -1,0 +1,35 @@
+//! Brings the database to this version's schema. Several servers may start together: one migrates, the others wait.
+
+use diesel::sql_types::BigInt;
+use diesel_async::{AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
+
+/// Any number that nobody else uses as an advisory lock.
+const LOCK: i64 = 0x7265_6e64_6572;
+
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    #[error("the database cannot be reached")]
+    Connect(#[from] diesel::ConnectionError),
+    #[error("the database refused the migration lock")]
+    Lock(#[from] diesel::result::Error),
+    #[error("a migration failed; the database is as it was before that migration")]
+    Run(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the migration was interrupted")]
+    Interrupted(#[from] tokio::task::JoinError),
+}
+
+/// Applies what is missing; returns how many were applied.
+pub async fn run(url: &str) -> Result<usize, MigrateError> {
+    let mut conn = AsyncPgConnection::establish(url).await?;
+    diesel::sql_query("select pg_advisory_lock($1)").bind::<BigInt, _>(LOCK).execute(&mut conn).await?;
+    // The harness blocks its thread, which a single-threaded runtime has none to spare for. The lock ends with the
+    // connection.
+    tokio::task::spawn_blocking(move || {
+        let mut harness = AsyncMigrationHarness::new(conn);
+        harness.run_pending_migrations(MIGRATIONS).map(|applied| applied.len()).map_err(MigrateError::Run)
+    })
+    .await?
+}

@@ -1,0 +1,192 @@
+//! The database: one pool, named transactions, migrations on start.
+//!
+//! Rooms' stores take `&mut Conn`; only this module opens a connection or a transaction.
+
+use std::{
+    future::Future,
+    ops::{Deref, DerefMut},
+    time::Duration,
+};
+
+use diesel_async::{
+    AnsiTransactionManager, AsyncPgConnection, TransactionManager,
+    pooled_connection::{
+        AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
+        deadpool::{Object, Pool, PoolError},
+    },
+};
+
+use crate::base::error::{Fault, Kind};
+
+pub mod migrate;
+#[rustfmt::skip]
+pub mod schema;
+
+/// What a store's functions run on: a pooled connection, in a transaction or not.
+pub type Conn = AsyncPgConnection;
+
+/// Waiting longer than this for a free connection means that the database cannot keep up.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[derive(Clone)]
+pub struct Db {
+    pool: Pool<AsyncPgConnection>,
+    url: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    #[error("The database cannot be reached at the moment. Nothing was changed; try again in a few seconds.")]
+    Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("The database refused this. Nothing was changed.")]
+    Query(#[source] diesel::result::Error),
+}
+
+impl Fault for DbError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Unreachable(_) => Kind::Unavailable,
+            Self::Query(error) if is_outage(error) => Kind::Unavailable,
+            Self::Query(_) => Kind::Internal,
+        }
+    }
+    fn code(&self) -> &'static str {
+        match self.kind() {
+            Kind::Unavailable => "service.unavailable",
+            _ => "server.internal",
+        }
+    }
+    fn retry_after(&self) -> Option<u32> {
+        (self.kind() == Kind::Unavailable).then_some(5)
+    }
+}
+
+impl From<diesel::result::Error> for DbError {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Query(error)
+    }
+}
+
+impl From<PoolError> for DbError {
+    fn from(error: PoolError) -> Self {
+        Self::Unreachable(Box::new(error))
+    }
+}
+
+/// Lost connections, shutdowns and timeouts; anything else is our own mistake.
+fn is_outage(error: &diesel::result::Error) -> bool {
+    use diesel::result::{DatabaseErrorKind, Error};
+    match error {
+        Error::DatabaseError(DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand, _)
+        | Error::BrokenTransactionManager => true,
+        Error::DatabaseError(_, details) => {
+            let message = details.message();
+            [
+                "terminating connection",
+                "shutting down",
+                "starting up",
+                "too many clients",
+                "recovery mode",
+                "connection closed",
+                "No space left",
+                "statement timeout",
+                "lock timeout",
+            ]
+            .iter()
+            .any(|words| message.contains(words))
+        }
+        _ => false,
+    }
+}
+
+impl Db {
+    /// A pool on `url` (`postgres://user@host/name` or with `host=/socket/dir`). Connects when first used.
+    pub fn new(url: &str, connections: usize) -> Result<Self, DbError> {
+        let mut manager = ManagerConfig::default();
+        // A broken connection shows at its first statement; asking before every use would cost a round trip each.
+        manager.recycling_method = RecyclingMethod::Fast;
+        manager.custom_setup = Box::new(|url| Box::pin(connect(url.to_owned())));
+        let pool = Pool::builder(AsyncDieselConnectionManager::<AsyncPgConnection>::new_with_config(url, manager))
+            .max_size(connections)
+            .wait_timeout(Some(PATIENCE))
+            .create_timeout(Some(PATIENCE))
+            .runtime(deadpool::Runtime::Tokio1)
+            .build()
+            .map_err(|error| DbError::Unreachable(Box::new(error)))?;
+        Ok(Self { pool, url: url.to_owned() })
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A connection outside any transaction, for reading.
+    pub async fn read(&self) -> Result<Object<AsyncPgConnection>, DbError> {
+        Ok(self.pool.get().await?)
+    }
+
+    /// Runs `act` in one transaction: committed when it returns `Ok`, undone when it returns `Err` or is dropped.
+    /// `name` says in logs and metrics which transaction it was. Calls out of the process do not belong inside.
+    pub async fn write<T, E, A>(&self, name: &'static str, act: A) -> Result<T, E>
+    where
+        A: AsyncFnOnce(&mut Tx) -> Result<T, E>,
+        E: From<DbError>,
+    {
+        let conn = self.pool.get().await.map_err(DbError::from)?;
+        let mut tx = Tx { conn, name };
+        AnsiTransactionManager::begin_transaction(&mut *tx.conn).await.map_err(DbError::from)?;
+        match act(&mut tx).await {
+            Ok(value) => {
+                AnsiTransactionManager::commit_transaction(&mut *tx.conn).await.map_err(DbError::from)?;
+                metrics::counter!("renderkeep_transactions_total", "name" => name, "end" => "committed").increment(1);
+                Ok(value)
+            }
+            Err(error) => {
+                metrics::counter!("renderkeep_transactions_total", "name" => name, "end" => "undone").increment(1);
+                if let Err(failure) = AnsiTransactionManager::rollback_transaction(&mut *tx.conn).await {
+                    tracing::warn!(transaction = name, error = %failure, "rollback failed, the connection is dropped");
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+/// A connection inside a transaction. A function that takes `&mut Tx` changes things that commit together.
+pub struct Tx {
+    conn: Object<AsyncPgConnection>,
+    name: &'static str,
+}
+
+impl Tx {
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+impl Deref for Tx {
+    type Target = Conn;
+    fn deref(&self) -> &Conn {
+        &self.conn
+    }
+}
+
+impl DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut Conn {
+        &mut self.conn
+    }
+}
+
+fn connect(url: String) -> impl Future<Output = diesel::ConnectionResult<AsyncPgConnection>> + Send {
+    use diesel_async::AsyncConnection;
+    async move {
+        let mut conn = AsyncPgConnection::establish(&url).await?;
+        diesel_async::SimpleAsyncConnection::batch_execute(
+            &mut conn,
+            "set time zone 'UTC'; set statement_timeout = '20s'; set idle_in_transaction_session_timeout = '30s'",
+        )
+        .await
+        .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+        Ok(conn)
+    }
+}

@@ -1,0 +1,31 @@
+//! What every room stands on: the database, the store, background work, the audit log, and the one way out.
+//!
+//! `Platform` is the bundle of handles that use cases receive beside their `Ctx`. It knows no room.
+
+use std::sync::Arc;
+
+use crate::{base::clock::Clock, config::Config};
+
+pub mod audit;
+pub mod crypto;
+pub mod db;
+pub mod egress;
+pub mod idempotency;
+pub mod jobs;
+pub mod signals;
+pub mod storage;
+pub mod telemetry;
+
+/// Cheap to clone; one per server process.
+#[derive(Clone)]
+pub struct Platform {
+    pub config: Arc<Config>,
+    pub clock: Clock,
+    pub keys: Arc<crypto::Keys>,
+    pub db: db::Db,
+    pub storage: storage::Storage,
+    pub egress: egress::Egress,
+    pub signals: signals::Signals,
+    /// Outages and warnings that every page shows, told by whoever watches the part.
+    pub notices: telemetry::Notices,
+}

@@ -1,0 +1,163 @@
+//! Wake-ups between tasks and between servers, over Postgres' LISTEN and NOTIFY.
+//!
+//! A signal says that something may have changed, never what is true: whoever wakes looks in the tables. Signals sent in
+//! a transaction arrive after its commit. After a lost connection every listener is woken once, because something may
+//! have been missed.
+
+use std::time::Duration;
+
+use diesel::sql_types::Text;
+use diesel_async::RunQueryDsl;
+use futures::{StreamExt, stream};
+use tokio::sync::broadcast;
+use tokio_postgres::{AsyncMessage, NoTls};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    base::error::chain,
+    platform::db::{Conn, DbError},
+};
+
+const CHANNEL: &str = "renderkeep";
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Work waits in a queue.
+    Work(String),
+    /// A generation of this person has a new event.
+    Event(Uuid),
+    /// A generation of this person made progress between two events.
+    Progress { person: Uuid, generation: Uuid },
+    /// Somebody asked for this generation to stop.
+    Cancel(Uuid),
+    /// What this person may do has changed: open streams look again.
+    Access(Uuid),
+    /// The connection was away; anything may have happened.
+    Missed,
+}
+
+impl Signal {
+    fn encode(&self) -> String {
+        match self {
+            Self::Work(queue) => format!("work {queue}"),
+            Self::Event(person) => format!("event {person}"),
+            Self::Progress { person, generation } => format!("progress {person} {generation}"),
+            Self::Cancel(generation) => format!("cancel {generation}"),
+            Self::Access(person) => format!("access {person}"),
+            Self::Missed => "missed".to_owned(),
+        }
+    }
+
+    fn decode(text: &str) -> Option<Self> {
+        let mut words = text.split(' ');
+        let signal = match (words.next()?, words.next()) {
+            ("work", Some(queue)) => Self::Work(queue.to_owned()),
+            ("event", Some(person)) => Self::Event(person.parse().ok()?),
+            ("progress", Some(person)) => {
+                Self::Progress { person: person.parse().ok()?, generation: words.next()?.parse().ok()? }
+            }
+            ("cancel", Some(generation)) => Self::Cancel(generation.parse().ok()?),
+            ("access", Some(person)) => Self::Access(person.parse().ok()?),
+            _ => return None,
+        };
+        Some(signal)
+    }
+}
+
+#[derive(Clone)]
+pub struct Signals {
+    sender: broadcast::Sender<Signal>,
+}
+
+impl Default for Signals {
+    fn default() -> Self {
+        Self { sender: broadcast::channel(1024).0 }
+    }
+}
+
+impl Signals {
+    /// Everything that is signalled from now on. A receiver that lags must look in the tables, as after `Missed`.
+    pub fn subscribe(&self) -> broadcast::Receiver<Signal> {
+        self.sender.subscribe()
+    }
+
+    /// Tells every server, once the surrounding transaction commits.
+    pub async fn send(conn: &mut Conn, signal: &Signal) -> Result<(), DbError> {
+        diesel::sql_query("select pg_notify($1, $2)")
+            .bind::<Text, _>(CHANNEL)
+            .bind::<Text, _>(signal.encode())
+            .execute(conn)
+            .await?;
+        Ok(())
+    }
+
+    /// Listens until `stop`; reconnects for ever.
+    pub async fn listen(&self, url: &str, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                end = self.listen_once(url) => {
+                    if let Err(error) = end {
+                        tracing::warn!(error = chain(&error), "wake-ups are lost until the database answers again");
+                    }
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
+        }
+    }
+
+    async fn listen_once(&self, url: &str) -> Result<(), tokio_postgres::Error> {
+        let (client, mut connection) = tokio_postgres::connect(url, NoTls).await?;
+        let mut messages = stream::poll_fn(move |context| connection.poll_message(context));
+        let listening = client.batch_execute("listen renderkeep");
+        tokio::pin!(listening);
+        let mut listens = false;
+        loop {
+            tokio::select! {
+                done = &mut listening, if !listens => {
+                    done?;
+                    listens = true;
+                    self.tell(Signal::Missed);
+                }
+                message = messages.next() => match message {
+                    Some(Ok(AsyncMessage::Notification(note))) => {
+                        if let Some(signal) = Signal::decode(note.payload()) {
+                            self.tell(signal);
+                        }
+                    }
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => return Err(error),
+                    None => return Ok(()),
+                }
+            }
+        }
+    }
+
+    fn tell(&self, signal: Signal) {
+        // Nobody listening is fine.
+        let _ = self.sender.send(signal);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_survive_the_wire() {
+        let (person, generation) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        for signal in [
+            Signal::Work("generations".to_owned()),
+            Signal::Event(person),
+            Signal::Progress { person, generation },
+            Signal::Cancel(generation),
+            Signal::Access(person),
+        ] {
+            assert_eq!(Signal::decode(&signal.encode()), Some(signal));
+        }
+    }
+}
