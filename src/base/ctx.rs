@@ -97,7 +97,8 @@ impl Fault for Denied {
     fn code(&self) -> &'static str {
         match self {
             Self::NotSignedIn => "auth.required",
-            _ => "auth.forbidden",
+            Self::NewPasswordFirst => "auth.new_password_required",
+            Self::RoleLacks | Self::ScopeLacks => "auth.forbidden",
         }
     }
 }

@@ -1,8 +1,18 @@
-//! Everything that rooms' edges share about HTTP: guards, bodies, problems, routes. Knows no room.
+//! Everything that rooms' edges share about HTTP: guards, bodies, problems, routes, pages. Knows no room.
 
 pub mod document;
+pub mod door;
+pub mod errors;
 pub mod extract;
+pub mod format;
+pub mod frame;
 pub mod guard;
 pub mod headers;
+pub mod look;
+pub mod page;
+pub mod parts;
+pub mod picture;
 pub mod problem;
 pub mod route;
+pub mod statics;
+pub mod thumb;
