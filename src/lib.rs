@@ -13,5 +13,6 @@
 
 pub mod base;
 pub mod config;
+pub mod inference;
 pub mod platform;
 pub mod web;

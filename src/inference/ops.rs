@@ -1,0 +1,31 @@
+//! Use cases of the catalog.
+
+use super::{error::InferenceError, model::Offer, store};
+use crate::{
+    base::{
+        access::{Grant, ModelsRead},
+        ctx::Ctx,
+        ids::ProviderId,
+    },
+    platform::{Platform, db::Conn},
+};
+
+/// What a person may choose from.
+pub async fn models(_ctx: &Ctx, app: &Platform, _grant: &Grant<ModelsRead>) -> Result<Vec<Offer>, InferenceError> {
+    let all = store::all(&mut *app.db.read().await?).await?;
+    Ok(all.into_iter().filter(|offer| offer.model.enabled && offer.provider.enabled).collect())
+}
+
+/// The model with this id or alias, ready to be used: known, switched on and priced.
+pub async fn offer(conn: &mut Conn, name: &str) -> Result<Offer, InferenceError> {
+    let offer = store::usable(conn, name).await?.ok_or_else(|| InferenceError::UnknownModel(name.to_owned()))?;
+    if offer.price.is_none() {
+        return Err(InferenceError::UnpricedModel(offer.model.id));
+    }
+    Ok(offer)
+}
+
+/// The provider that work was accepted for, whatever the catalog says now.
+pub async fn provider(conn: &mut Conn, id: ProviderId) -> Result<super::model::ProviderInfo, InferenceError> {
+    store::provider(conn, id.uuid()).await?.ok_or_else(|| crate::base::error::NotFound.into())
+}
