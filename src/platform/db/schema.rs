@@ -433,29 +433,29 @@ diesel::table! {
     }
 }
 
-diesel::joinable!(egress_calls -> egress_destinations (destination_id));
-diesel::joinable!(sessions -> people (person_id));
 diesel::joinable!(api_tokens -> people (person_id));
-diesel::joinable!(workspaces -> organisations (organisation_id));
-diesel::joinable!(organisation_members -> people (person_id));
-diesel::joinable!(organisation_members -> organisations (organisation_id));
-diesel::joinable!(workspace_members -> people (person_id));
-diesel::joinable!(workspace_members -> workspaces (workspace_id));
-diesel::joinable!(ledger_transactions -> holds (hold_id));
+diesel::joinable!(asset_thumbnails -> assets (asset_id));
+diesel::joinable!(asset_thumbnails -> objects (object_id));
+diesel::joinable!(assets -> objects (object_id));
+diesel::joinable!(attempts -> generations (generation_id));
+diesel::joinable!(egress_calls -> egress_destinations (destination_id));
+diesel::joinable!(generation_events -> generations (generation_id));
+diesel::joinable!(generation_outputs -> generations (generation_id));
+diesel::joinable!(generation_outputs -> objects (object_id));
+diesel::joinable!(generation_previews -> generations (generation_id));
+diesel::joinable!(generation_references -> generations (generation_id));
 diesel::joinable!(ledger_postings -> ledger_accounts (account_id));
 diesel::joinable!(ledger_postings -> ledger_transactions (transaction_id));
-diesel::joinable!(providers -> egress_destinations (destination_id));
+diesel::joinable!(ledger_transactions -> holds (hold_id));
 diesel::joinable!(models -> providers (provider_id));
+diesel::joinable!(organisation_members -> organisations (organisation_id));
+diesel::joinable!(organisation_members -> people (person_id));
 diesel::joinable!(price_cards -> models (model_id));
-diesel::joinable!(assets -> objects (object_id));
-diesel::joinable!(asset_thumbnails -> objects (object_id));
-diesel::joinable!(asset_thumbnails -> assets (asset_id));
-diesel::joinable!(generation_references -> generations (generation_id));
-diesel::joinable!(attempts -> generations (generation_id));
-diesel::joinable!(generation_outputs -> objects (object_id));
-diesel::joinable!(generation_outputs -> generations (generation_id));
-diesel::joinable!(generation_previews -> generations (generation_id));
-diesel::joinable!(generation_events -> generations (generation_id));
+diesel::joinable!(providers -> egress_destinations (destination_id));
+diesel::joinable!(sessions -> people (person_id));
+diesel::joinable!(workspace_members -> people (person_id));
+diesel::joinable!(workspace_members -> workspaces (workspace_id));
+diesel::joinable!(workspaces -> organisations (organisation_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     api_tokens,
