@@ -45,7 +45,10 @@ export class Server {
         await chmod(dir, 0o755);
         if (ROOT) await chown(dir, NOBODY, NOBODY);
         const server = new Server(dir, env);
-        await server.run();
+        await server.run().catch(async (error) => {
+            await rm(dir, { recursive: true, force: true });
+            throw error;
+        });
         return server;
     }
 
@@ -69,21 +72,23 @@ export class Server {
         child.stdout.pipe(out, { end: false });
         child.stderr.pipe(out, { end: false });
         this.child = child;
-        const failed = new Promise((_, reject) => {
-            child.once('error', reject);
-            child.once('exit', (code, signal) => reject(new Error(`the server ended while starting (${signal ?? code})`)));
-        });
-        failed.catch(() => {});
+        /** @type {string | null} */
+        let ended = null;
+        child.once('error', (error) => (ended = error.message));
+        child.once('exit', (code, signal) => (ended = `the server ended while starting (${signal ?? code})`));
         try {
-            await Promise.race([failed, this.answers()]);
+            await this.answers(() => ended);
         } catch (error) {
             await this.kill();
             throw new Error(`${/** @type {Error} */ (error).message}\n${await this.tail()}`);
         }
     }
 
-    async answers() {
+    /** @param {() => string | null} ended */
+    async answers(ended) {
         for (const end = Date.now() + 90_000; Date.now() < end; await sleep(50)) {
+            const reason = ended();
+            if (reason) throw new Error(reason);
             const ready = await readFile(join(this.data, 'run/ready.json'), 'utf8').then(JSON.parse, () => null);
             // A file left by a killed server names another process.
             if (ready && !(this.ready && ready.started_at === this.ready.started_at)) {
