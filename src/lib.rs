@@ -14,5 +14,6 @@
 pub mod base;
 pub mod config;
 pub mod inference;
+pub mod ledger;
 pub mod platform;
 pub mod web;

@@ -23,12 +23,15 @@ create index jobs_waiting on jobs (queue, run_at) where state = 'queued';
 create index jobs_leases on jobs (lease_until) where state = 'running';
 create index jobs_ended on jobs (ended_at) where ended_at is not null;
 
--- One row per reconciler: when it last ran anywhere.
+-- One row per reconciler: when it last ran anywhere, and which server runs it now.
 create table schedule (
     name text primary key,
     last_started_at timestamptz not null,
     last_ended_at timestamptz,
-    last_error text
+    last_error text,
+    lease_owner uuid,
+    lease_until timestamptz,
+    check ((lease_owner is null) = (lease_until is null))
 );
 
 create table audit_entries (

@@ -31,10 +31,11 @@ create table holds (
 create index holds_open on holds (created_at) where state = 'pending';
 create index holds_person on holds (person_id, id desc);
 
+-- One charge for a settled hold, and beside it one for what the provider billed above the hold.
 create table ledger_transactions (
     id uuid primary key,
     hold_id uuid not null references holds (id),
-    kind text not null check (kind in ('charge', 'overage', 'refund')),
+    kind text not null check (kind in ('charge', 'overage')),
     currency text not null,
     created_at timestamptz not null,
     unique (hold_id, kind)
@@ -72,3 +73,72 @@ create table cap_windows (
     spent_micros bigint not null default 0 check (spent_micros >= 0),
     primary key (scope, subject_id, period, starts_on)
 );
+
+-- The server checks caps before it writes. These make sure of it whatever writes.
+
+create function ledger_append_only() returns trigger language plpgsql as $$
+begin
+    raise exception 'the ledger is append-only: % of % is refused', lower(tg_op), tg_table_name
+        using errcode = 'restrict_violation';
+end $$;
+
+create trigger ledger_transactions_append_only before update or delete on ledger_transactions
+    for each row execute function ledger_append_only();
+create trigger ledger_postings_append_only before update or delete on ledger_postings
+    for each row execute function ledger_append_only();
+create trigger ledger_transactions_not_emptied before truncate on ledger_transactions
+    for each statement execute function ledger_append_only();
+create trigger ledger_postings_not_emptied before truncate on ledger_postings
+    for each statement execute function ledger_append_only();
+
+-- At commit, because the postings of a transaction come one after the other.
+create function ledger_transaction_balances() returns trigger language plpgsql as $$
+declare
+    rest numeric;
+begin
+    select sum(amount_micros) into rest from ledger_postings where transaction_id = new.transaction_id;
+    if rest <> 0 then
+        raise exception 'the postings of transaction % sum to %, not to zero', new.transaction_id, rest
+            using errcode = 'check_violation', constraint = 'ledger_transaction_balances';
+    end if;
+    return null;
+end $$;
+
+create constraint trigger ledger_transaction_balances after insert on ledger_postings
+    deferrable initially deferred for each row execute function ledger_transaction_balances();
+
+-- What was posted or voided stays so; only the tie to a person may go.
+create function hold_resolves_once() returns trigger language plpgsql as $$
+begin
+    if (new.amount_micros, new.currency, new.made_on, new.generation_id)
+            is distinct from (old.amount_micros, old.currency, old.made_on, old.generation_id)
+        or (old.state <> 'pending' and (new.state, new.actual_micros) is distinct from (old.state, old.actual_micros)) then
+        raise exception 'hold % is %, and what it set aside does not change', old.id, old.state
+            using errcode = 'check_violation', constraint = 'hold_resolves_once';
+    end if;
+    return new;
+end $$;
+
+create trigger hold_resolves_once before update on holds
+    for each row execute function hold_resolves_once();
+
+-- Setting more aside than a cap leaves is refused. Settling is not: what was billed is posted, whatever it does to a cap.
+create function cap_window_within_cap() returns trigger language plpgsql as $$
+declare
+    most bigint;
+begin
+    select limit_micros into most from caps
+        where scope = new.scope and period = new.period
+            and (subject_id = new.subject_id or (subject_id is null and new.scope = 'person'))
+        order by subject_id nulls last limit 1;
+    if most is not null and new.held_micros::numeric + new.spent_micros > most then
+        raise exception 'the cap of % % for this % is %, which leaves no room', new.scope, new.subject_id, new.period, most
+            using errcode = 'check_violation', constraint = 'cap_window_within_cap';
+    end if;
+    return new;
+end $$;
+
+create trigger cap_window_within_cap_at_first before insert on cap_windows
+    for each row when (new.held_micros > 0) execute function cap_window_within_cap();
+create trigger cap_window_within_cap before update on cap_windows
+    for each row when (new.held_micros > old.held_micros) execute function cap_window_within_cap();

@@ -209,6 +209,8 @@ kinds! {
     EgressCallId, EgressCallKind, "egr";
     AuditId, AuditKind, "aud";
     HoldId, HoldKind, "hld";
+    AccountId, AccountKind, "acc";
+    TransactionId, TransactionKind, "txn";
     JobId, JobKind, "job";
     ObjectId, ObjectKind, "obj";
     AttemptId, AttemptKind, "att";

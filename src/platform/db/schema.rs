@@ -389,6 +389,8 @@ diesel::table! {
         last_started_at -> Timestamptz,
         last_ended_at -> Nullable<Timestamptz>,
         last_error -> Nullable<Text>,
+        lease_owner -> Nullable<Uuid>,
+        lease_until -> Nullable<Timestamptz>,
     }
 }
 

@@ -1,0 +1,111 @@
+//! Caps as an owner sets them.
+
+use crate::{
+    base::{
+        access::{CapsEdit, CapsRead, Grant},
+        clock::Clock,
+        ctx::Ctx,
+        error::{Invalid, NotFound},
+        ids::{CapId, OrganisationId},
+        paging::{Page, PageRequest},
+    },
+    ledger::{
+        error::LedgerError,
+        model::{Cap, CapFilter, CapState, NewCap, Period, Scope, Window},
+        store,
+    },
+    platform::{
+        Platform,
+        audit::{self, Act},
+        db::{Conn, Tx},
+    },
+};
+
+/// A cap and where it stands. The default of each person is a rule and has no sums of its own.
+pub type Standing = (Cap, Option<CapState>);
+
+pub async fn list_caps(
+    ctx: &Ctx,
+    app: &Platform,
+    grant: &Grant<CapsRead>,
+    filter: &CapFilter,
+    page: &PageRequest,
+) -> Result<Page<Standing>, LedgerError> {
+    let conn = &mut app.db.read().await?;
+    let caps = store::caps::list(conn, grant, filter, page).await?;
+    let items = standings(conn, &ctx.clock, caps.items).await?;
+    Ok(Page { items, next: caps.next })
+}
+
+async fn standings(conn: &mut Conn, clock: &Clock, caps: Vec<Cap>) -> Result<Vec<Standing>, LedgerError> {
+    let day = clock.today();
+    let windows: Vec<Window> = caps.iter().filter_map(|cap| window(cap, clock)).collect();
+    let sums = store::windows(conn, &windows).await?;
+    let standing = |cap: Cap| -> Result<Standing, LedgerError> {
+        let Some(window) = window(&cap, clock) else { return Ok((cap, None)) };
+        let counted = sums.iter().find(|(other, _)| *other == window).map(|(_, sums)| *sums).unwrap_or_default();
+        Ok((cap, Some(CapState::new(&cap, counted, day)?)))
+    };
+    caps.into_iter().map(standing).collect()
+}
+
+fn window(cap: &Cap, clock: &Clock) -> Option<Window> {
+    let starts_on = cap.period.start(clock.today());
+    Some(Window { scope: cap.subject.scope(), subject: cap.subject.uuid()?, period: cap.period, starts_on })
+}
+
+/// Sets the one cap of this subject and period. It counts at once, with what was spent before.
+pub async fn set_cap(ctx: &Ctx, app: &Platform, new: &NewCap) -> Result<Standing, LedgerError> {
+    let grant = ctx.grant::<CapsEdit>()?;
+    app.db
+        .write("ledger.set_cap", async |tx| {
+            check(app, new)?;
+            exclude_holds(tx, ctx, grant.organisation()).await?;
+            let (cap, before) = store::caps::set(tx, ctx, &grant, new).await?;
+            let details = serde_json::json!({
+                "scope": cap.subject.scope(), "subject": cap.subject.id_text(), "period": cap.period,
+                "limit_micros": cap.limit.micros, "limit_micros_before": before, "currency": cap.limit.currency,
+            });
+            audit::record(tx, ctx, Act::done("caps.set").on("cap", cap.id).details(details)).await?;
+            let mut standing = standings(tx, &ctx.clock, vec![cap]).await?;
+            Ok(standing.pop().unwrap_or((cap, None)))
+        })
+        .await
+}
+
+pub async fn delete_cap(ctx: &Ctx, app: &Platform, id: CapId) -> Result<(), LedgerError> {
+    let grant = ctx.grant::<CapsEdit>()?;
+    app.db
+        .write("ledger.delete_cap", async |tx| {
+            exclude_holds(tx, ctx, grant.organisation()).await?;
+            let cap = store::caps::find(tx, id).await?.ok_or(NotFound)?;
+            store::caps::delete(tx, &grant, id).await?;
+            let details = serde_json::json!({
+                "scope": cap.subject.scope(), "subject": cap.subject.id_text(), "period": cap.period,
+                "limit_micros_before": cap.limit.micros, "currency": cap.limit.currency,
+            });
+            Ok(audit::record(tx, ctx, Act::done("caps.delete").on("cap", id).details(details)).await?)
+        })
+        .await
+}
+
+fn check(app: &Platform, new: &NewCap) -> Result<(), Invalid> {
+    let currency = app.config.organisation.currency;
+    if new.limit.currency != currency {
+        let message = format!("This organisation counts in {currency}.");
+        return Err(Invalid::field("limit.currency", "not_offered", message));
+    }
+    if new.limit.micros.0 < 0 {
+        return Err(Invalid::field("limit.micros", "out_of_range", "A limit is zero or more."));
+    }
+    Ok(())
+}
+
+/// Every hold takes the organisation's windows, so whoever holds this one knows that no hold is half way: none is
+/// admitted by a cap that no longer counts.
+async fn exclude_holds(tx: &mut Tx, ctx: &Ctx, organisation: OrganisationId) -> Result<(), LedgerError> {
+    let period = Period::Total;
+    let starts_on = period.start(ctx.clock.today());
+    let window = Window { scope: Scope::Organisation, subject: organisation.uuid(), period, starts_on };
+    store::lock_windows(tx, &[window]).await.map(drop)
+}
