@@ -3,16 +3,23 @@
 //! `ObjectStore` is what a store can do, `minio` and `memory` are two of them, and `Storage` is what rooms use: it keeps
 //! the table `objects`, checks lengths and hashes, and is the place where objects are sealed.
 
-use std::{ops::Range, pin::Pin, sync::Arc};
+use std::{ops::Range, pin::Pin};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::Stream;
+use futures::{Stream, StreamExt};
 
 use crate::base::{
     error::{Fault, Kind},
     ids::ObjectId,
 };
+
+pub mod durable;
+pub mod memory;
+pub mod minio;
+mod objects;
+
+pub use objects::{DATA_MAP, Object, Storage, Stored};
 
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, StorageError>> + Send>>;
 
@@ -26,8 +33,23 @@ pub enum StorageError {
     Damaged(ObjectId),
     #[error("The upload broke off before its end. Nothing was stored.")]
     Interrupted(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("The upload is larger than {0} bytes. Nothing was stored.")]
+    TooLarge(u64),
     #[error(transparent)]
     Db(#[from] super::db::DbError),
+}
+
+impl StorageError {
+    /// The source gave fewer or more bytes than it had declared.
+    fn wrong_length() -> Self {
+        Self::Interrupted("the length differs from what was declared".into())
+    }
+}
+
+impl From<diesel::result::Error> for StorageError {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Db(error.into())
+    }
 }
 
 impl Fault for StorageError {
@@ -35,6 +57,7 @@ impl Fault for StorageError {
         match self {
             Self::Unreachable(_) => Kind::Unavailable,
             Self::Interrupted(_) => Kind::Malformed,
+            Self::TooLarge(_) => Kind::TooLarge,
             Self::Missing(_) | Self::Damaged(_) => Kind::Internal,
             Self::Db(error) => error.kind(),
         }
@@ -43,6 +66,7 @@ impl Fault for StorageError {
         match self.kind() {
             Kind::Unavailable => "service.unavailable",
             Kind::Malformed => "request.malformed",
+            Kind::TooLarge => "request.too_large",
             _ => "server.internal",
         }
     }
@@ -52,11 +76,13 @@ impl Fault for StorageError {
 }
 
 /// What a store must be able to do. Every implementation passes the same contract tests.
-#[async_trait]
+#[async_trait(?Send)]
 pub trait ObjectStore: Send + Sync {
-    /// Stores the whole stream, of known or unknown length, or nothing. Returns the number of bytes stored.
+    /// Stores the whole stream, of known or unknown length, or nothing. Returns the number of bytes stored, which
+    /// survive a power cut from then on.
     async fn put(&self, id: ObjectId, bytes: ByteStream, length: Option<u64>) -> Result<u64, StorageError>;
-    /// Streams the object, or one part of it.
+    /// Streams the object, or exactly the part of it that was asked for: a part that the object does not have is
+    /// `Damaged`, at the latest at the end of the stream.
     async fn get(&self, id: ObjectId, range: Option<Range<u64>>) -> Result<ByteStream, StorageError>;
     /// Its length, or none when it is not there.
     async fn head(&self, id: ObjectId) -> Result<Option<u64>, StorageError>;
@@ -66,7 +92,31 @@ pub trait ObjectStore: Send + Sync {
     async fn list(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<ObjectId>, StorageError>;
 }
 
-#[derive(Clone)]
-pub struct Storage {
-    store: Arc<dyn ObjectStore>,
+/// Bytes that are in memory already, as a stream.
+pub fn stream_of(bytes: impl Into<Bytes>) -> ByteStream {
+    let bytes = bytes.into();
+    Box::pin(futures::stream::iter((!bytes.is_empty()).then_some(Ok(bytes))))
+}
+
+/// All of a stream, which must not be longer than `limit`.
+pub async fn collect(mut stream: ByteStream, limit: u64) -> Result<Bytes, StorageError> {
+    let mut all = bytes::BytesMut::new();
+    while let Some(part) = stream.next().await {
+        let part = part?;
+        if all.len() as u64 + part.len() as u64 > limit {
+            return Err(StorageError::TooLarge(limit));
+        }
+        all.extend_from_slice(&part);
+    }
+    Ok(all.freeze())
+}
+
+/// Passes `stream` on and fails as soon as it is longer than `limit`.
+pub fn bounded(stream: ByteStream, limit: u64) -> ByteStream {
+    let mut left = limit;
+    Box::pin(stream.map(move |part| {
+        let part = part?;
+        left = left.checked_sub(part.len() as u64).ok_or(StorageError::TooLarge(limit))?;
+        Ok(part)
+    }))
 }

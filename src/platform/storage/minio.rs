@@ -1,0 +1,422 @@
+//! MinIO, or any server that speaks S3, through the `minio` crate.
+//!
+//! The crate has no timeouts and no retries, and stores a stream that was cut as if it were whole. So everything it does
+//! is wrapped here: each request has a time limit and is repeated when that is safe, streams are cut into parts by us and
+//! their length is checked before the store is asked to keep them, and an upload that is given up is aborted.
+
+use std::{future::Future, ops::Range, path::PathBuf, time::Duration};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use minio::s3::{
+    MinioClient, MinioClientBuilder,
+    builders::ObjectToDelete,
+    creds::StaticProvider,
+    error::{Error, NetworkError, S3ServerError, ValidationErr},
+    http::BaseUrl,
+    minio_error_response::MinioErrorCode,
+    response_traits::HasEtagFromHeaders,
+    segmented_bytes::SegmentedBytes,
+    types::{BucketName, ObjectKey, PartInfo, Region, S3Api, ToStream, UploadId},
+};
+use secrecy::ExposeSecret;
+use tokio::time::timeout;
+
+use super::{ByteStream, ObjectStore, StorageError, durable::Disk};
+use crate::{
+    base::{ids::ObjectId, random},
+    config,
+};
+
+/// The smallest part that S3 allows. A put holds one part in memory, and a second while it fills.
+const PART: usize = 5 * 1024 * 1024;
+/// S3 numbers parts up to here.
+const MOST_PARTS: u16 = 10_000;
+/// For a request with its answer; also for one part of 5 MiB.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// For the next bytes of an object.
+const SILENCE: Duration = Duration::from_secs(20);
+/// Waits before the second, third and fourth try; each is lengthened by chance.
+const RETRIES: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(250), Duration::from_millis(1000)];
+
+#[derive(Clone)]
+pub struct Minio {
+    client: MinioClient,
+    bucket: BucketName,
+    disk: Option<Disk>,
+}
+
+/// The configured store cannot be used as it is configured.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    #[error("storage.endpoint is not an address such as http://127.0.0.1:9000")]
+    Endpoint(#[source] ValidationErr),
+    #[error("storage.bucket or storage.region is not a name that S3 allows")]
+    Name(#[source] ValidationErr),
+    #[error("the client of the store could not be made")]
+    Client(#[source] Box<Error>),
+    #[error("the directory of the store cannot be opened")]
+    Directory(#[source] std::io::Error),
+    #[error("the store cannot be reached, or refuses storage.access_key")]
+    Store(#[from] StorageError),
+}
+
+impl Minio {
+    /// `directory` is where a store on this machine keeps its data; what is put is flushed there before it counts.
+    pub fn new(config: &config::Storage, directory: Option<PathBuf>) -> Result<Self, SetupError> {
+        let mut url: BaseUrl = config.endpoint.parse().map_err(SetupError::Endpoint)?;
+        let region = if config.region.is_empty() { "us-east-1" } else { &config.region };
+        // Known beforehand: the crate asks for the region of each bucket otherwise.
+        url.region = Region::new(region).map_err(SetupError::Name)?;
+        let keys = StaticProvider::new(config.access_key.expose_secret(), config.secret_key.expose_secret(), None);
+        let client = MinioClientBuilder::new(url).provider(Some(keys)).build();
+        Ok(Self {
+            client: client.map_err(|error| SetupError::Client(Box::new(error)))?,
+            bucket: BucketName::try_from(config.bucket.as_str()).map_err(SetupError::Name)?,
+            disk: directory.map(|path| Disk::of(&path)).transpose().map_err(SetupError::Directory)?,
+        })
+    }
+
+    /// Makes the bucket unless it is there.
+    pub async fn prepare(&self) -> Result<(), StorageError> {
+        let exists = retried(async || self.client.bucket_exists(&self.bucket)?.build().send().await).await;
+        if exists.map_err(unreachable)?.exists() {
+            return Ok(());
+        }
+        match retried(async || self.client.create_bucket(&self.bucket)?.build().send().await).await {
+            // Another server of ours was faster, or the answer to the first try was lost.
+            Err(Failure::Store(error)) if code_is(&error, &MinioErrorCode::BucketAlreadyOwnedByYou) => Ok(()),
+            made => made.map(drop).map_err(unreachable),
+        }
+    }
+
+    async fn put_one(&self, key: &ObjectKey, bytes: Bytes) -> Result<(), StorageError> {
+        let put = async || self.client.put_object(&self.bucket, key, segments(&bytes))?.build().send().await;
+        retried(put).await.map(drop).map_err(unreachable)
+    }
+
+    async fn put_parts(&self, key: &ObjectKey, first: Bytes, parts: &mut Parts) -> Result<(), StorageError> {
+        let created = retried(async || {
+            let created = self.client.create_multipart_upload(&self.bucket, key)?.build().send().await?;
+            Ok(created.upload_id().await?)
+        });
+        let upload = Upload { minio: self.clone(), key: key.clone(), id: Some(created.await.map_err(unreachable)?) };
+        match self.send_parts(&upload, first, parts).await {
+            Ok(()) => {
+                upload.finished();
+                Ok(())
+            }
+            Err(error) => {
+                upload.abort().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn send_parts(&self, upload: &Upload, first: Bytes, parts: &mut Parts) -> Result<(), StorageError> {
+        let id = upload.id.as_ref().ok_or_else(StorageError::wrong_length)?;
+        let mut sent = Vec::new();
+        let mut next = Some(first);
+        while let Some(part) = next {
+            let number = u16::try_from(sent.len() + 1).unwrap_or(u16::MAX);
+            if number > MOST_PARTS {
+                return Err(StorageError::TooLarge(u64::from(MOST_PARTS) * PART as u64));
+            }
+            let send = async || {
+                let part = self.client.upload_part(&self.bucket, &upload.key, id, number, segments(&part))?;
+                Ok(part.build().send().await?.etag()?)
+            };
+            let etag = retried(send).await.map_err(unreachable)?;
+            sent.push(PartInfo::new(number, etag, part.len() as u64, None));
+            next = parts.next().await?;
+        }
+        parts.check_length()?;
+        let complete = async || {
+            let parts = sent.clone();
+            self.client.complete_multipart_upload(&self.bucket, &upload.key, id, parts)?.build().send().await
+        };
+        // Not repeated: the first try may have been done, and then the upload is no longer there.
+        once(complete()).await.map(drop).map_err(unreachable)
+    }
+}
+
+#[async_trait(?Send)]
+impl ObjectStore for Minio {
+    async fn put(&self, id: ObjectId, bytes: ByteStream, length: Option<u64>) -> Result<u64, StorageError> {
+        let key = key_of(id)?;
+        let mut parts = Parts { source: bytes, left: Bytes::new(), seen: 0, declared: length };
+        let first = parts.next().await?.unwrap_or_default();
+        if first.len() < PART {
+            parts.check_length()?;
+            self.put_one(&key, first).await?;
+        } else {
+            self.put_parts(&key, first, &mut parts).await?;
+        }
+        if self.head(id).await? != Some(parts.seen) {
+            return Err(StorageError::Damaged(id));
+        }
+        if let Some(disk) = &self.disk {
+            disk.flush().await.map_err(|error| StorageError::Unreachable(Box::new(error)))?;
+        }
+        Ok(parts.seen)
+    }
+
+    async fn get(&self, id: ObjectId, range: Option<Range<u64>>) -> Result<ByteStream, StorageError> {
+        let key = key_of(id)?;
+        if let Some(range) = &range
+            && range.start >= range.end
+        {
+            return Ok(super::stream_of(Bytes::new()));
+        }
+        let window = range.map(|range| (range.start, range.end - range.start));
+        let got = retried(async || {
+            let (offset, length) = window.unzip();
+            self.client.get_object(&self.bucket, &key)?.offset(offset).length(length).build().send().await
+        });
+        let answer = got.await.map_err(|failure| lost(failure, id))?;
+        let (stream, length) = answer.into_boxed_stream().map_err(|error| lost(error.into(), id))?;
+        if window.is_some_and(|(_, wanted)| wanted != length) {
+            return Err(StorageError::Damaged(id));
+        }
+        Ok(watched(stream, id, length))
+    }
+
+    async fn head(&self, id: ObjectId) -> Result<Option<u64>, StorageError> {
+        let key = key_of(id)?;
+        let told = retried(async || {
+            let told = self.client.stat_object(&self.bucket, &key)?.build().send().await?;
+            Ok(told.size()?)
+        });
+        match told.await.map_err(|failure| lost(failure, id)) {
+            Ok(length) => Ok(Some(length)),
+            Err(StorageError::Missing(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn delete(&self, id: ObjectId) -> Result<(), StorageError> {
+        let key = key_of(id)?;
+        let deleted = retried(async || {
+            let object = ObjectToDelete::from(key.clone());
+            self.client.delete_object(&self.bucket, object)?.build().send().await
+        });
+        match deleted.await.map_err(|failure| lost(failure, id)) {
+            Ok(_) | Err(StorageError::Missing(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn list(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<ObjectId>, StorageError> {
+        let page = u16::try_from(limit.clamp(1, 1000)).unwrap_or(1000);
+        let start = after.map(|id| id.to_string());
+        let list = self.client.list_objects(&self.bucket).map_err(|error| unreachable(error.into()))?;
+        let mut pages = list.recursive(true).max_keys(Some(page)).start_after(start).build().to_stream().await;
+        let mut ids = Vec::new();
+        while ids.len() < limit {
+            let Some(page) = timeout(PATIENCE, pages.next()).await.map_err(|_| unreachable(Failure::Silence))? else {
+                break;
+            };
+            let page = page.map_err(|error| unreachable(error.into()))?;
+            // Names that are not ours are none of our business.
+            ids.extend(page.contents.iter().filter_map(|entry| entry.name.parse::<ObjectId>().ok()));
+        }
+        ids.truncate(limit);
+        Ok(ids)
+    }
+}
+
+/// A multipart upload that has begun. Dropped before its end (a caller that hung up, say), it is aborted.
+struct Upload {
+    minio: Minio,
+    key: ObjectKey,
+    id: Option<UploadId>,
+}
+
+impl Upload {
+    fn finished(mut self) {
+        self.id = None;
+    }
+
+    async fn abort(mut self) {
+        if let Some(id) = self.id.take() {
+            abort(&self.minio, &self.key, &id).await;
+        }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        let (Some(id), Ok(runtime)) = (self.id.take(), tokio::runtime::Handle::try_current()) else { return };
+        let Ok(request) = self.minio.client.abort_multipart_upload(&self.minio.bucket, &self.key, &id) else { return };
+        // A destructor cannot wait. Tried once: the store itself drops uploads that nobody finished after a day.
+        drop(runtime.spawn(once(request.build().send())));
+    }
+}
+
+async fn abort(minio: &Minio, key: &ObjectKey, id: &UploadId) {
+    let aborted = retried(async || minio.client.abort_multipart_upload(&minio.bucket, key, id)?.build().send().await);
+    if let Err(error) = aborted.await {
+        tracing::warn!(%error, "an upload could not be aborted; the store drops it after a day");
+    }
+}
+
+/// Cuts a stream into parts of equal size, but for the last.
+struct Parts {
+    source: ByteStream,
+    /// What came with the last part and belongs to the next.
+    left: Bytes,
+    seen: u64,
+    declared: Option<u64>,
+}
+
+impl Parts {
+    async fn next(&mut self) -> Result<Option<Bytes>, StorageError> {
+        let mut part = BytesMut::new();
+        loop {
+            let room = PART - part.len();
+            if self.left.len() >= room {
+                part.extend_from_slice(&self.left.split_to(room));
+                return Ok(Some(part.freeze()));
+            }
+            part.extend_from_slice(&std::mem::take(&mut self.left));
+            match self.source.next().await.transpose()? {
+                Some(bytes) => self.take(bytes)?,
+                None if part.is_empty() => return Ok(None),
+                None => return Ok(Some(part.freeze())),
+            }
+        }
+    }
+
+    fn take(&mut self, bytes: Bytes) -> Result<(), StorageError> {
+        self.seen += bytes.len() as u64;
+        if self.declared.is_some_and(|declared| self.seen > declared) {
+            return Err(StorageError::wrong_length());
+        }
+        self.left = bytes;
+        Ok(())
+    }
+
+    fn check_length(&self) -> Result<(), StorageError> {
+        match self.declared {
+            Some(declared) if declared != self.seen => Err(StorageError::wrong_length()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Passes the bytes on, with a time limit for each part, and fails unless there were exactly `length`.
+fn watched(
+    stream: impl futures::Stream<Item = std::io::Result<Bytes>> + Send + Unpin + 'static,
+    id: ObjectId,
+    length: u64,
+) -> ByteStream {
+    Box::pin(futures::stream::try_unfold((stream, length), move |(mut stream, left)| async move {
+        match timeout(SILENCE, stream.next()).await {
+            Err(_) => Err(unreachable(Failure::Silence)),
+            Ok(Some(Err(error))) => Err(StorageError::Unreachable(Box::new(error))),
+            Ok(Some(Ok(part))) => match left.checked_sub(part.len() as u64) {
+                Some(left) => Ok(Some((part, (stream, left)))),
+                None => Err(StorageError::Damaged(id)),
+            },
+            Ok(None) if left == 0 => Ok(None),
+            Ok(None) => Err(StorageError::Damaged(id)),
+        }
+    }))
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("the store gave no answer in time")]
+    Silence,
+    #[error("the store refused or failed")]
+    Store(#[source] Box<Error>),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Store(Box::new(error))
+    }
+}
+
+impl From<ValidationErr> for Failure {
+    fn from(error: ValidationErr) -> Self {
+        Error::from(error).into()
+    }
+}
+
+async fn once<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    match timeout(PATIENCE, call).await {
+        Ok(answer) => answer.map_err(Failure::from),
+        Err(_) => Err(Failure::Silence),
+    }
+}
+
+/// For calls that may be done twice: a network error, an overloaded or starting store are worth another try.
+async fn retried<T>(call: impl AsyncFn() -> Result<T, Error>) -> Result<T, Failure> {
+    for wait in RETRIES {
+        match once(call()).await {
+            Err(Failure::Store(error)) if !is_passing(&error) => return Err(Failure::Store(error)),
+            Err(_) => tokio::time::sleep(jittered(wait)).await,
+            done => return done,
+        }
+    }
+    once(call()).await
+}
+
+fn jittered(wait: Duration) -> Duration {
+    let chance = random::bytes::<1>().map_or(0, |[byte]| u32::from(byte));
+    wait + wait * chance / 256
+}
+
+fn is_passing(error: &Error) -> bool {
+    match error {
+        Error::Network(_) | Error::Validation(ValidationErr::HttpError(_)) => true,
+        Error::S3Server(S3ServerError::HttpError(status, _))
+        | Error::S3Server(S3ServerError::InvalidServerResponse { http_status_code: status, .. }) => *status >= 500,
+        Error::S3Server(S3ServerError::S3Error(answer)) => match answer.code() {
+            // The crate knows these only by their lower-case names.
+            MinioErrorCode::OtherError(code) => [
+                "internalerror",
+                "operationaborted",
+                "requesttimeout",
+                "serviceunavailable",
+                "slowdown",
+                "slowdownread",
+                "slowdownwrite",
+                "xminioservernotinitialized",
+            ]
+            .contains(&code.as_str()),
+            _ => false,
+        },
+        Error::Validation(_) | Error::DriveIo(_) => false,
+    }
+}
+
+fn code_is(error: &Error, code: &MinioErrorCode) -> bool {
+    matches!(error, Error::S3Server(S3ServerError::S3Error(answer)) if answer.code() == *code)
+}
+
+fn unreachable(failure: Failure) -> StorageError {
+    StorageError::Unreachable(Box::new(failure))
+}
+
+fn lost(failure: Failure, id: ObjectId) -> StorageError {
+    let out_of_range = MinioErrorCode::OtherError("invalidrange".to_owned());
+    match &failure {
+        Failure::Store(error) if code_is(error, &MinioErrorCode::NoSuchKey) => StorageError::Missing(id),
+        Failure::Store(error) if code_is(error, &out_of_range) => StorageError::Damaged(id),
+        Failure::Store(error) if matches!(**error, Error::Network(NetworkError::ServerError(416))) => {
+            StorageError::Damaged(id)
+        }
+        _ => unreachable(failure),
+    }
+}
+
+fn key_of(id: ObjectId) -> Result<ObjectKey, StorageError> {
+    ObjectKey::new(id.to_string()).map_err(|error| unreachable(error.into()))
+}
+
+fn segments(bytes: &Bytes) -> SegmentedBytes {
+    SegmentedBytes::from(bytes.clone())
+}
