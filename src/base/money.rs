@@ -40,6 +40,9 @@ pub struct Currency([u8; 3]);
 pub struct NotACurrency;
 
 impl Currency {
+    /// ISO 4217's code where no currency is involved.
+    pub const NONE: Self = Self(*b"XXX");
+
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or("XXX")
     }

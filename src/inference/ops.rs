@@ -1,11 +1,11 @@
 //! Use cases of the catalog.
 
-use super::{error::InferenceError, model::Offer, store};
+use super::{error::InferenceError, model::Offer, price::PriceCard, store};
 use crate::{
     base::{
         access::{Grant, ModelsRead},
         ctx::Ctx,
-        ids::ProviderId,
+        ids::{PriceCardId, ProviderId},
     },
     platform::{Platform, db::Conn},
 };
@@ -28,4 +28,9 @@ pub async fn offer(conn: &mut Conn, name: &str) -> Result<Offer, InferenceError>
 /// The provider that work was accepted for, whatever the catalog says now.
 pub async fn provider(conn: &mut Conn, id: ProviderId) -> Result<super::model::ProviderInfo, InferenceError> {
     store::provider(conn, id.uuid()).await?.ok_or_else(|| crate::base::error::NotFound.into())
+}
+
+/// The price that work was accepted under.
+pub async fn price(conn: &mut Conn, id: PriceCardId) -> Result<Option<PriceCard>, InferenceError> {
+    store::price(conn, id.uuid()).await
 }

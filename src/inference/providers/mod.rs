@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-use super::model::{ReferenceRole, Size};
+use super::model::{Model, ProviderInfo, ProviderKind, ReferenceRole, Size};
 use crate::base::{
     ctx::Ctx,
     ids::{GenerationId, PersonId},
@@ -131,11 +131,14 @@ impl Failure {
     }
 }
 
+/// Whether lost work may be sent again: only to who neither bills nor remembers what was not answered.
+pub fn resubmittable(provider: &ProviderInfo, model: &Model) -> bool {
+    // The model that never answers stands for a provider whose answer was lost, so it is treated like one.
+    provider.kind == ProviderKind::Demo && model.upstream_name != "silent"
+}
+
 #[async_trait(?Send)]
 pub trait Provider {
-    /// Whether lost work may be sent again: the provider neither bills nor remembers what was not answered.
-    fn resubmittable(&self) -> bool;
-
     /// Sends the work and waits for its end.
     async fn submit(&self, ctx: &Ctx, work: &Work, watch: Arc<dyn Watch>) -> Result<Answer, Failure>;
 }
