@@ -14,13 +14,11 @@ create table generations (
     parameters jsonb not null,
     state text not null default 'queued'
         check (state in ('queued', 'submitting', 'running', 'storing', 'succeeded', 'failed', 'cancelled', 'expired', 'unknown')),
-    step text not null default 'queued',
-    fraction double precision check (fraction between 0 and 1),
-    preview_version integer not null default 0,
+    price_card_id uuid not null,
     held_micros bigint not null check (held_micros >= 0),
     actual_micros bigint check (actual_micros >= 0),
     overage_micros bigint check (overage_micros >= 0),
-    currency text not null,
+    currency text not null check (currency ~ '^[A-Z]{3}$'),
     error_code text,
     error_message text,
     error_retryable boolean,
@@ -78,10 +76,13 @@ create table generation_outputs (
 );
 create index generation_outputs_object on generation_outputs (object_id);
 
-create table generation_previews (
+-- How far a running generation is. Apart from the generation, because it changes many times a second.
+create table generation_progress (
     generation_id uuid primary key references generations (id) on delete cascade,
-    version integer not null,
-    picture bytea not null check (octet_length(picture) <= 262144)
+    step text not null,
+    fraction double precision check (fraction between 0 and 1),
+    preview_version integer not null default 0,
+    preview bytea check (octet_length(preview) <= 262144)
 );
 
 -- State changes of one person's generations, numbered without gaps per person, kept for a day.
