@@ -66,7 +66,7 @@ fn encode(uuid: Uuid) -> String {
         .rev()
         .map(|place| {
             let digit = (bits >> (place * 5)) & 31;
-            ALPHABET.iter().nth(usize::try_from(digit).unwrap_or(0)).copied().map_or('0', char::from)
+            ALPHABET.get(usize::try_from(digit).unwrap_or(0)).copied().map_or('0', char::from)
         })
         .collect()
 }

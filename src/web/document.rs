@@ -18,12 +18,15 @@ use crate::base::ids::{Id, Kind};
 
 type NamedSchema = (String, RefOr<Schema>);
 
+/// A media type and what it holds.
+type Content = (&'static str, RefOr<Schema>);
+
 pub struct Operation {
     summary: &'static str,
     tag: &'static str,
     parameters: Vec<Parameter>,
     body: Option<(Vec<&'static str>, RefOr<Schema>, bool)>,
-    answers: Vec<(StatusCode, &'static str, Option<(&'static str, RefOr<Schema>)>)>,
+    answers: Vec<(StatusCode, &'static str, Option<Content>)>,
     problems: Vec<StatusCode>,
     schemas: Vec<NamedSchema>,
     public: bool,

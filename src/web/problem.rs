@@ -41,7 +41,7 @@ impl<F: Fault> From<F> for Problem {
             extension: fault.extension(),
             retry_after: fault.retry_after(),
             header: None,
-            cause: std::error::Error::source(&fault).map(|cause| chain(cause)),
+            cause: std::error::Error::source(&fault).map(chain),
         }
     }
 }
