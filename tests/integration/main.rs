@@ -1,1 +1,5 @@
-//! One binary for everything that needs real parts; folders mirror the rooms.
+//! Tests of the rooms and of the program on a real Postgres, in one binary.
+#![cfg(test)]
+
+mod migrations;
+mod support;
