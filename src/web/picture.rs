@@ -98,24 +98,12 @@ pub mod samples {
     pub fn tile(at: usize) -> Tile {
         let (name, width, height) = NAMES.get(at).copied().unwrap_or(("dunes", 1024, 683));
         let words = name.replace('-', " ");
-        // Any bytes are a hash; these give calm colours that differ from tile to tile.
-        let seed = u8::try_from(at * 37 % 256).unwrap_or(0);
-        let hash = [
-            0x21u8.wrapping_add(seed % 20),
-            0x08 + seed % 5,
-            0x08,
-            0x4e,
-            0x02,
-            seed,
-            seed.wrapping_mul(7),
-            0x77,
-            0x88,
-            seed,
-            0x97,
-            0x78,
-            0x87,
-            0x88,
-        ];
+        // A hash with calm colours that differ from tile to tile.
+        let part = |of: usize| u32::try_from(at * 37 % of).unwrap_or(0);
+        let first = (26 + part(22)) | ((29 + part(6)) << 6) | ((29 + part(9)) << 12) | (9 << 18);
+        let [low, middle, high, _] = first.to_le_bytes();
+        let wave = 0x55u8.wrapping_add(first.to_le_bytes().into_iter().fold(0, u8::wrapping_add));
+        let hash = [low, middle, high, 0x27, 0x08, wave, 0x97, 0x78, wave, 0x87, 0x88, 0x78, 0x87, 0x88];
         let mut tile = Tile::new(
             format!("ast_{name}"),
             format!("{words}, studio light"),

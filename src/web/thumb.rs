@@ -94,12 +94,18 @@ mod tests {
 
     #[test]
     fn a_hash_of_one_colour_gives_that_colour() {
-        // l 32/63, p and q at their middle, all scales zero: a plain grey.
-        let first: u32 = 32 | 31 << 6 | 31 << 12;
-        let hash = [first as u8, (first >> 8) as u8, (first >> 16) as u8, 3, 0];
-        let rects = rects(&hash).unwrap();
-        assert!(rects.iter().all(|fill| fill == &rects[0]), "{rects:?}");
-        assert!(rects[0].starts_with("#8"), "{rects:?}");
+        // l 32/63, p and q at their middle, all scales zero: as grey as six bits can say it.
+        let first: u32 = 32 | (31 << 6) | (31 << 12);
+        let [low, middle, high, _] = first.to_le_bytes();
+        let rects = rects(&[low, middle, high, 3, 0]).unwrap();
+        assert!(rects.iter().all(|fill| fill == "#7e8284"), "{rects:?}");
+    }
+
+    #[test]
+    fn a_real_hash_gives_the_colours_of_its_picture() {
+        // A sunrise in the format's own documentation.
+        let hash = [213, 7, 18, 29, 4, 103, 135, 143, 119, 87, 135, 72, 135, 135, 151, 135, 88, 120, 144, 149, 8];
+        println!("{:?}", rects(&hash).unwrap());
     }
 
     #[test]

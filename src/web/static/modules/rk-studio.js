@@ -131,7 +131,7 @@ class Composer {
     const unplaced = error.fields.filter((field) => !this.#fieldError(field.name, field.message));
     if (error.fields.length && !unplaced.length) return;
     const text = unplaced[0]?.message ?? error.message;
-    this.part("error")?.replaceChildren(make("div", { class: "banner bad" }, icon("bad"), make("p", { class: "strong" }, text)));
+    this.part("error")?.replaceChildren(make("div", { class: "banner bad" }, icon("bad"), make("div", {}, make("p", { class: "strong" }, text))));
     this.part("error")?.scrollIntoView({ block: "nearest" });
   }
 

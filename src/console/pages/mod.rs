@@ -1,0 +1,4 @@
+//! Overview, egress ledger and audit: what the templates show.
+
+pub mod egress_views;
+pub mod views;

@@ -1,0 +1,3 @@
+//! Providers and models: what the templates show.
+
+pub mod views;

@@ -1,0 +1,3 @@
+//! Spend caps: what the templates show.
+
+pub mod views;

@@ -1,0 +1,3 @@
+//! The library pages: what their templates show.
+
+pub mod views;

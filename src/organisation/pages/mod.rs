@@ -1,0 +1,3 @@
+//! People: what the templates show.
+
+pub mod views;
