@@ -10,8 +10,10 @@ use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    Platform,
     crypto::{CryptoError, Keys, Purpose, digest},
     db::{Conn, DbError, Tx, schema::idempotency_keys::dsl as t},
+    jobs::Reconciler,
 };
 use crate::base::{
     ctx::Ctx,
@@ -161,6 +163,14 @@ async fn kept(tx: &mut Tx, keys: &Keys, key: &Key, person: PersonId) -> Result<A
 /// Forgets keys older than `KEPT`; returns how many.
 pub async fn forget_old(conn: &mut Conn, ctx: &Ctx) -> Result<usize, DbError> {
     Ok(diesel::delete(t::idempotency_keys.filter(t::created_at.lt(ctx.clock.now() - KEPT))).execute(conn).await?)
+}
+
+pub fn reconcilers() -> Vec<Reconciler> {
+    let hourly = std::time::Duration::from_secs(3600);
+    let forget = Reconciler::new("idempotency.forget", hourly, async |app: Platform, ctx: Ctx| {
+        forget_old(&mut *app.db.read().await?, &ctx).await.map(drop)
+    });
+    vec![forget]
 }
 
 pub const DATA_MAP: &[Table] = &[Table {
