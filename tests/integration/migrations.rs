@@ -6,7 +6,8 @@ use diesel_async::{AsyncConnection, AsyncMigrationHarness, AsyncPgConnection};
 use diesel_migrations::MigrationHarness;
 use renderkeep::{
     base::data_map::Table,
-    platform::{audit, db::migrate, idempotency},
+    ledger,
+    platform::{audit, db::migrate, idempotency, jobs},
 };
 
 use crate::support::postgres::{Database, connect};
@@ -54,7 +55,7 @@ async fn schema_rs_is_the_live_schema() {
 
 /// What the platform's own modules say about their tables.
 fn data_map() -> Vec<&'static Table> {
-    [audit::DATA_MAP, idempotency::DATA_MAP].into_iter().flatten().collect()
+    [audit::DATA_MAP, idempotency::DATA_MAP, jobs::DATA_MAP, ledger::DATA_MAP].into_iter().flatten().collect()
 }
 
 #[tokio::test]

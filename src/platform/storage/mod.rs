@@ -120,14 +120,3 @@ pub fn bounded(stream: ByteStream, limit: u64) -> ByteStream {
         Ok(part)
     }))
 }
-
-impl Storage {
-    pub fn new(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store }
-    }
-
-    /// The store itself, without rows: for its contract tests and for checks of its health.
-    pub fn store(&self) -> &dyn ObjectStore {
-        self.store.as_ref()
-    }
-}
