@@ -11,9 +11,11 @@
 //! 0  base config
 //! ```
 
+pub mod accounts;
 pub mod base;
 pub mod config;
 pub mod inference;
 pub mod ledger;
+pub mod organisation;
 pub mod platform;
 pub mod web;

@@ -31,6 +31,8 @@ create table api_tokens (
     person_id uuid not null references people (id) on delete cascade,
     name text not null check (octet_length(name) between 1 and 255),
     scopes text[] not null check (cardinality(scopes) > 0),
+    -- The last characters, to tell two tokens apart on the page.
+    hint text not null check (octet_length(hint) <= 8),
     token_hash bytea not null unique check (octet_length(token_hash) = 32),
     created_at timestamptz not null,
     expires_at timestamptz,

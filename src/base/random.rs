@@ -20,19 +20,23 @@ pub fn token() -> Result<String, NoRandomness> {
 
 /// A password that a person can read out: 80 bits in four groups, without letters that look alike.
 pub fn readable_password() -> Result<String, NoRandomness> {
-    let mut specification = Specification::new();
-    specification.symbols.push_str("23456789abcdefghjkmnpqrstuvwxyz#");
-    // 31 legible symbols and a stand-in; a draw with the stand-in is repeated.
-    let encoding = specification.encoding().map_err(|_| NoRandomness)?;
     loop {
-        let text = encoding.encode(&bytes::<10>()?);
-        if !text.contains('#') {
-            let (a, rest) = text.split_at(4);
-            let (b, rest) = rest.split_at(4);
-            let (c, d) = rest.split_at(4);
-            return Ok(format!("{a}-{b}-{c}-{d}"));
+        if let Some(text) = readable(&bytes()?) {
+            return Ok(text);
         }
     }
+}
+
+/// The readable form of 80 bits, for about every second draw: 31 legible symbols and a stand-in, and what holds the
+/// stand-in is drawn again.
+pub fn readable(bits: &[u8; 10]) -> Option<String> {
+    let mut specification = Specification::new();
+    specification.symbols.push_str("23456789abcdefghjkmnpqrstuvwxyz#");
+    let text = specification.encoding().ok()?.encode(bits);
+    let (a, rest) = text.split_at_checked(4)?;
+    let (b, rest) = rest.split_at_checked(4)?;
+    let (c, d) = rest.split_at_checked(4)?;
+    (!text.contains('#')).then(|| format!("{a}-{b}-{c}-{d}"))
 }
 
 /// A seed for work whose person gave none.

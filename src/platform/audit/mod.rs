@@ -13,13 +13,15 @@ use crate::base::{
     access::{AuditRead, Grant},
     ctx::{Actor, Ctx},
     data_map::{Category, Column, OnDeletion, Retention, Table, Whose},
-    ids::AuditId,
+    ids::{AuditId, PersonId},
     paging::{Page, PageRequest},
 };
 
 /// An act to be recorded.
 #[derive(Debug)]
 pub struct Act {
+    /// Who did it, where the act itself makes them known: a sign-in begins with nobody.
+    pub actor: Option<PersonId>,
     /// Room and verb: `people.add`, `caps.set`.
     pub action: &'static str,
     pub object: Option<(&'static str, Uuid)>,
@@ -47,7 +49,19 @@ impl Outcome {
 
 impl Act {
     pub fn done(action: &'static str) -> Self {
-        Self { action, object: None, outcome: Outcome::Done, reason: None, details: Value::Object(Default::default()) }
+        Self {
+            actor: None,
+            action,
+            object: None,
+            outcome: Outcome::Done,
+            reason: None,
+            details: Value::Object(Default::default()),
+        }
+    }
+
+    pub fn by(mut self, person: PersonId) -> Self {
+        self.actor = Some(person);
+        self
     }
 
     pub fn on(mut self, kind: &'static str, id: impl Into<Uuid>) -> Self {
@@ -74,10 +88,11 @@ impl Act {
 
 /// Writes the row in the transaction of the act.
 pub async fn record(tx: &mut Tx, ctx: &Ctx, act: Act) -> Result<(), DbError> {
-    let (kind, actor) = match &ctx.actor {
-        Actor::Nobody => ("nobody", None),
-        Actor::System(_) => ("system", None),
-        Actor::Person(acting) => ("person", Some(acting.person.uuid())),
+    let (kind, actor) = match (act.actor, &ctx.actor) {
+        (Some(person), _) => ("person", Some(person.uuid())),
+        (None, Actor::Nobody) => ("nobody", None),
+        (None, Actor::System(_)) => ("system", None),
+        (None, Actor::Person(acting)) => ("person", Some(acting.person.uuid())),
     };
     diesel::insert_into(t::audit_entries)
         .values((

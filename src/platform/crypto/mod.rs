@@ -27,6 +27,8 @@ pub enum Purpose {
     ProviderSecret,
     /// Names of accounts and networks in the sign-in throttle.
     Throttle,
+    /// The first owner's one-time password: the same at every start until it is changed, and stored nowhere.
+    FirstPassword,
 }
 
 impl Purpose {
@@ -38,6 +40,7 @@ impl Purpose {
             Self::KeptAnswer => b"renderkeep kept answer v1",
             Self::ProviderSecret => b"renderkeep provider secret v1",
             Self::Throttle => b"renderkeep throttle v1",
+            Self::FirstPassword => b"renderkeep first password v1",
         }
     }
 }

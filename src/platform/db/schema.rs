@@ -6,6 +6,7 @@ diesel::table! {
         person_id -> Uuid,
         name -> Text,
         scopes -> Array<Text>,
+        hint -> Text,
         token_hash -> Binary,
         created_at -> Timestamptz,
         expires_at -> Nullable<Timestamptz>,

@@ -1,0 +1,221 @@
+//! The table `people`.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use diesel::{dsl::max, prelude::*};
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+use crate::{
+    accounts::model::{Mail, Name, PeopleFilter, Person},
+    base::{
+        ids::PersonId,
+        paging::{Page, PageRequest},
+    },
+    platform::db::{
+        Conn, DbError, Tx,
+        schema::{api_tokens, people, sessions},
+    },
+};
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = people)]
+struct Row {
+    id: PersonId,
+    mail: String,
+    name: String,
+    must_change_password: bool,
+    password_changed_at: DateTime<Utc>,
+    deactivated_at: Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
+}
+
+impl Row {
+    fn person(self, last_seen_at: Option<DateTime<Utc>>) -> Person {
+        Person {
+            id: self.id,
+            mail: self.mail,
+            name: self.name,
+            must_change_password: self.must_change_password,
+            password_changed_at: self.password_changed_at,
+            deactivated_at: self.deactivated_at,
+            created_at: self.created_at,
+            last_seen_at,
+        }
+    }
+}
+
+/// What a password is checked against.
+#[derive(Clone, Queryable, Selectable)]
+#[diesel(table_name = people)]
+pub struct Secret {
+    pub id: PersonId,
+    pub mail: String,
+    pub name: String,
+    pub password_hash: String,
+    pub must_change_password: bool,
+    pub deactivated_at: Option<DateTime<Utc>>,
+}
+
+pub struct New<'a> {
+    pub id: PersonId,
+    pub mail: &'a Mail,
+    pub name: &'a Name,
+    pub password_hash: &'a str,
+    pub at: DateTime<Utc>,
+}
+
+/// `false`: the mail is taken.
+pub async fn insert(tx: &mut Tx, new: New<'_>) -> Result<bool, DbError> {
+    let inserted = diesel::insert_into(people::table)
+        .values((
+            people::id.eq(new.id),
+            people::mail.eq(new.mail.as_str()),
+            people::name.eq(new.name.as_str()),
+            people::password_hash.eq(new.password_hash),
+            people::must_change_password.eq(true),
+            people::password_changed_at.eq(new.at),
+            people::created_at.eq(new.at),
+        ))
+        .on_conflict(people::mail)
+        .do_nothing()
+        .execute(&mut **tx)
+        .await?;
+    Ok(inserted == 1)
+}
+
+pub async fn secret_by_mail(conn: &mut Conn, mail: &str) -> Result<Option<Secret>, DbError> {
+    Ok(people::table.filter(people::mail.eq(mail)).select(Secret::as_select()).first(conn).await.optional()?)
+}
+
+pub async fn secret(conn: &mut Conn, id: PersonId) -> Result<Option<Secret>, DbError> {
+    Ok(people::table.find(id).select(Secret::as_select()).first(conn).await.optional()?)
+}
+
+/// Holds the row until the transaction ends.
+pub async fn lock(tx: &mut Tx, id: PersonId) -> Result<Option<Secret>, DbError> {
+    Ok(people::table.find(id).for_update().select(Secret::as_select()).first(&mut **tx).await.optional()?)
+}
+
+pub async fn find(conn: &mut Conn, id: PersonId) -> Result<Option<Person>, DbError> {
+    let row: Option<Row> = people::table.find(id).select(Row::as_select()).first(conn).await.optional()?;
+    let Some(row) = row else { return Ok(None) };
+    let mut seen = last_seen(conn, &[id]).await?;
+    Ok(Some(row.person(seen.remove(&id.uuid()))))
+}
+
+pub async fn named(conn: &mut Conn, ids: &[PersonId]) -> Result<Vec<(PersonId, String)>, DbError> {
+    Ok(people::table.filter(people::id.eq_any(ids)).select((people::id, people::name)).load(conn).await?)
+}
+
+pub async fn active_of(conn: &mut Conn, ids: &[PersonId]) -> Result<Vec<PersonId>, DbError> {
+    let active = people::table.filter(people::id.eq_any(ids)).filter(people::deactivated_at.is_null());
+    Ok(active.select(people::id).load(conn).await?)
+}
+
+pub async fn list(conn: &mut Conn, filter: &PeopleFilter, page: &PageRequest) -> Result<Page<Person>, DbError> {
+    let mut query = people::table.order(people::id.desc()).limit(page.fetch()).select(Row::as_select()).into_boxed();
+    if let Some(before) = page.before {
+        query = query.filter(people::id.lt(PersonId::from(before)));
+    }
+    if let Some(mail) = &filter.mail {
+        query = query.filter(people::mail.eq(mail));
+    }
+    match filter.active {
+        Some(true) => query = query.filter(people::deactivated_at.is_null()),
+        Some(false) => query = query.filter(people::deactivated_at.is_not_null()),
+        None => {}
+    }
+    if let Some(letters) = &filter.search {
+        let pattern = format!("%{}%", letters.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
+        query = query.filter(people::mail.ilike(pattern.clone()).or(people::name.ilike(pattern)));
+    }
+    let rows: Vec<Row> = query.load(conn).await?;
+    let page = Page::from_fetched(rows, page, |row| row.id.uuid());
+    let ids: Vec<PersonId> = page.items.iter().map(|row| row.id).collect();
+    let mut seen = last_seen(conn, &ids).await?;
+    Ok(page.map(|row| {
+        let at = seen.remove(&row.id.uuid());
+        row.person(at)
+    }))
+}
+
+/// Active and deactivated.
+pub async fn count(conn: &mut Conn) -> Result<(i64, i64), DbError> {
+    let all: i64 = people::table.count().get_result(conn).await?;
+    let active: i64 = people::table.filter(people::deactivated_at.is_null()).count().get_result(conn).await?;
+    Ok((active, all - active))
+}
+
+async fn last_seen(conn: &mut Conn, ids: &[PersonId]) -> Result<HashMap<Uuid, DateTime<Utc>>, DbError> {
+    let sessions: Vec<(Uuid, Option<DateTime<Utc>>)> = sessions::table
+        .filter(sessions::person_id.eq_any(ids))
+        .group_by(sessions::person_id)
+        .select((sessions::person_id, max(sessions::last_seen_at)))
+        .load(conn)
+        .await?;
+    let tokens: Vec<(Uuid, Option<DateTime<Utc>>)> = api_tokens::table
+        .filter(api_tokens::person_id.eq_any(ids))
+        .group_by(api_tokens::person_id)
+        .select((api_tokens::person_id, max(api_tokens::last_used_at)))
+        .load(conn)
+        .await?;
+    let mut latest = HashMap::new();
+    for (person, at) in sessions.into_iter().chain(tokens) {
+        if let Some(at) = at {
+            let known = latest.entry(person).or_insert(at);
+            *known = at.max(*known);
+        }
+    }
+    Ok(latest)
+}
+
+pub async fn rename(tx: &mut Tx, id: PersonId, name: &Name) -> Result<(), DbError> {
+    diesel::update(people::table.find(id)).set(people::name.eq(name.as_str())).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// The same password under other parameters, unless it was changed meanwhile.
+pub async fn rehash(tx: &mut Tx, id: PersonId, hash: &str) -> Result<(), DbError> {
+    diesel::update(people::table.find(id)).set(people::password_hash.eq(hash)).execute(&mut **tx).await?;
+    Ok(())
+}
+
+pub async fn set_password(
+    tx: &mut Tx,
+    id: PersonId,
+    hash: &str,
+    one_time: bool,
+    at: DateTime<Utc>,
+) -> Result<(), DbError> {
+    diesel::update(people::table.find(id))
+        .set((
+            people::password_hash.eq(hash),
+            people::must_change_password.eq(one_time),
+            people::password_changed_at.eq(at),
+        ))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// `false`: it was so already.
+pub async fn set_deactivated(tx: &mut Tx, id: PersonId, at: Option<DateTime<Utc>>) -> Result<bool, DbError> {
+    let person = people::table.find(id);
+    let changed = match at {
+        Some(at) => {
+            diesel::update(person.filter(people::deactivated_at.is_null()))
+                .set(people::deactivated_at.eq(at))
+                .execute(&mut **tx)
+                .await?
+        }
+        None => {
+            diesel::update(person.filter(people::deactivated_at.is_not_null()))
+                .set(people::deactivated_at.eq(None::<DateTime<Utc>>))
+                .execute(&mut **tx)
+                .await?
+        }
+    };
+    Ok(changed == 1)
+}
