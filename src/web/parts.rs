@@ -95,7 +95,11 @@ pub mod samples {
 
     /// A time of the sample day.
     pub fn when(text: &str) -> When {
-        When { iso: "2026-11-20T13:40:03.218Z".into(), exact: "20 November 2026, 13:40:03 UTC".into(), text: text.into() }
+        When {
+            iso: "2026-11-20T13:40:03.218Z".into(),
+            exact: "20 November 2026, 13:40:03 UTC".into(),
+            text: text.into(),
+        }
     }
 }
 
@@ -106,7 +110,10 @@ mod tests {
     #[test]
     fn a_meter_changes_its_tone_at_80_and_100_percent() {
         let tone = |per_mille| Meter { per_mille, share: String::new() }.class();
-        assert_eq!([tone(0), tone(799), tone(800), tone(999), tone(1000), tone(1200)], ["", "", "warn", "warn", "bad", "bad"]);
+        assert_eq!(
+            [tone(0), tone(799), tone(800), tone(999), tone(1000), tone(1200)],
+            ["", "", "warn", "warn", "bad", "bad"]
+        );
     }
 
     #[test]

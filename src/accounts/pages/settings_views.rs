@@ -127,7 +127,11 @@ pub mod samples {
             role: "Owner".into(),
             person: Field::of("Mara Lindqvist"),
             current_error: None,
-            password: NewPassword { mail: "mara.lindqvist@example.org".into(), name: "Mara Lindqvist".into(), ..NewPassword::default() },
+            password: NewPassword {
+                mail: "mara.lindqvist@example.org".into(),
+                name: "Mara Lindqvist".into(),
+                ..NewPassword::default()
+            },
             password_age: "Changed 3 March 2026.".into(),
             sessions: vec![
                 session("ses_1", true, false, "Firefox on Linux", "now"),
@@ -164,7 +168,14 @@ pub mod samples {
         }
     }
 
-    fn token(id: &str, name: &str, scopes: &[&str], used: Option<&str>, expires: Option<&str>, expired: bool) -> TokenRow {
+    fn token(
+        id: &str,
+        name: &str,
+        scopes: &[&str],
+        used: Option<&str>,
+        expires: Option<&str>,
+        expired: bool,
+    ) -> TokenRow {
         TokenRow {
             id: id.into(),
             name: name.into(),
@@ -179,12 +190,27 @@ pub mod samples {
 
     /// No token yet, some tokens, one just made, a refused form.
     pub fn tokens() -> Vec<(&'static str, TokensPage)> {
-        let page = |made, tokens| TokensPage { frame: frame("API tokens", Place::Settings), made, form: form(), tokens };
+        let page =
+            |made, tokens| TokensPage { frame: frame("API tokens", Place::Settings), made, form: form(), tokens };
         let some = || {
             vec![
-                token("tok_1", "Catalogue script", &["read", "write"], Some("4 min ago"), Some("18 February 2027"), false),
+                token(
+                    "tok_1",
+                    "Catalogue script",
+                    &["read", "write"],
+                    Some("4 min ago"),
+                    Some("18 February 2027"),
+                    false,
+                ),
                 token("tok_2", "Dashboard", &["read"], None, None, false),
-                token("tok_3", "Trial on the laptop", &["read", "write", "tokens"], Some("2 November"), Some("3 November"), true),
+                token(
+                    "tok_3",
+                    "Trial on the laptop",
+                    &["read", "write", "tokens"],
+                    Some("2 November"),
+                    Some("3 November"),
+                    true,
+                ),
             ]
         };
         let made = MadeToken {
@@ -196,7 +222,12 @@ pub mod samples {
         let mut wrong = page(None, some());
         wrong.form.name = Field::wrong("", "Give it a name that says where it is used.");
         wrong.form.scopes_error = Some("Choose at least one scope.".into());
-        vec![("tokens-none", page(None, vec![])), ("tokens", page(None, some())), ("tokens-made", page(Some(made), some())), ("tokens-wrong", wrong)]
+        vec![
+            ("tokens-none", page(None, vec![])),
+            ("tokens", page(None, some())),
+            ("tokens-made", page(Some(made), some())),
+            ("tokens-wrong", wrong),
+        ]
     }
 }
 

@@ -114,7 +114,11 @@ pub mod samples {
         let fresh = || PasswordPage {
             frame: Frame::outside("Choose a new password", "sample-token", Theme::System),
             next: String::new(),
-            password: NewPassword { mail: "mara.lindqvist@example.org".into(), name: "Mara Lindqvist".into(), ..NewPassword::default() },
+            password: NewPassword {
+                mail: "mara.lindqvist@example.org".into(),
+                name: "Mara Lindqvist".into(),
+                ..NewPassword::default()
+            },
             art: art(),
         };
         let mut wrong = fresh();

@@ -128,13 +128,22 @@ pub mod samples {
     use crate::web::frame::{Place, samples::frame};
     use crate::web::parts::samples::when;
 
-    fn call(at: &str, destination: &str, person: Option<&str>, sent: &str, received: &str, status: CallStatus, duration: &str) -> CallRow {
+    fn call(
+        at: &str,
+        destination: &str,
+        person: Option<&str>,
+        sent: &str,
+        received: &str,
+        status: CallStatus,
+        duration: &str,
+    ) -> CallRow {
         CallRow {
             at: when(at),
             destination: destination.into(),
             purpose: if person.is_some() { "Generation" } else { "Test" }.into(),
             person: person.map(Into::into),
-            generation: person.map(|_| GenerationLink { id: "gen_01jd8z5yq3e0rrv0g7x5n2m4kc".into(), short: "…x5n2m4kc".into() }),
+            generation: person
+                .map(|_| GenerationLink { id: "gen_01jd8z5yq3e0rrv0g7x5n2m4kc".into(), short: "…x5n2m4kc".into() }),
             categories: if person.is_some() { "Prompt, parameters, references" } else { "None" }.into(),
             sent: sent.into(),
             received: received.into(),
@@ -144,11 +153,18 @@ pub mod samples {
     }
 
     fn share(name: &str, amount: &str, percent: &str) -> DestinationShare {
-        DestinationShare { name: name.into(), amount: amount.into(), percent: percent.into(), href: format!("/admin/egress?destination={name}") }
+        DestinationShare {
+            name: name.into(),
+            amount: amount.into(),
+            percent: percent.into(),
+            href: format!("/admin/egress?destination={name}"),
+        }
     }
 
     fn choices(first: &str, rest: &[&str]) -> Vec<Choice> {
-        std::iter::once(Choice::new("", first, "")).chain(rest.iter().map(|label| Choice::new(*label, *label, ""))).collect()
+        std::iter::once(Choice::new("", first, ""))
+            .chain(rest.iter().map(|label| Choice::new(*label, *label, "")))
+            .collect()
     }
 
     fn page() -> EgressPage {
@@ -157,7 +173,14 @@ pub mod samples {
             frame: frame("Egress", Place::Admin),
             here: AdminPlace::Egress,
             heading: "4.2 GB left the house in November".into(),
-            totals: EgressTotals { period: "1 to 20 November".into(), calls: "3,295".into(), sent: "4.2 GB".into(), received: "13 GB".into(), refused: 1, failed: 15 },
+            totals: EgressTotals {
+                period: "1 to 20 November".into(),
+                calls: "3,295".into(),
+                sent: "4.2 GB".into(),
+                received: "13 GB".into(),
+                refused: 1,
+                failed: 15,
+            },
             destinations: vec![
                 share("api.openai.com", "2.6 GB in 2,904 calls", "100.0"),
                 share("10.4.0.31", "1.2 GB in 388 calls", "45.2"),
@@ -171,12 +194,32 @@ pub mod samples {
             calls: vec![
                 call("just now", "api.openai.com", Some("Mara Lindqvist"), "1.2 MB", "0 bytes", CallStatus::Open, "–"),
                 call("4 min ago", "api.openai.com", Some("Tomás Ferreira"), "2.4 kB", "3.1 MB", out(200), "14 s"),
-                call("12 min ago", "10.4.0.31", Some("Mara Lindqvist"), "912 bytes", "0 bytes", CallStatus::Failed("connection lost".into()), "60 s"),
+                call(
+                    "12 min ago",
+                    "10.4.0.31",
+                    Some("Mara Lindqvist"),
+                    "912 bytes",
+                    "0 bytes",
+                    CallStatus::Failed("connection lost".into()),
+                    "60 s",
+                ),
                 call("20 min ago", "api.openai.com", Some("Aisha Rahman"), "2.1 kB", "412 bytes", out(429), "0.3 s"),
-                call("1 h ago", "images.example.net", None, "310 bytes", "0 bytes", CallStatus::Refused("private address".into()), "–"),
+                call(
+                    "1 h ago",
+                    "images.example.net",
+                    None,
+                    "310 bytes",
+                    "0 bytes",
+                    CallStatus::Refused("private address".into()),
+                    "–",
+                ),
                 call("2 h ago", "api.openai.com", None, "310 bytes", "6.2 kB", out(200), "0.4 s"),
             ],
-            pager: Pager { range: "1 to 6 of 3,295 calls".into(), newer: Some("/admin/egress".into()), older: Some("/admin/egress?cursor=b2xk".into()) },
+            pager: Pager {
+                range: "1 to 6 of 3,295 calls".into(),
+                newer: Some("/admin/egress".into()),
+                older: Some("/admin/egress?cursor=b2xk".into()),
+            },
         }
     }
 
@@ -184,17 +227,35 @@ pub mod samples {
     pub fn pages() -> Vec<(&'static str, EgressPage)> {
         let chip = |label: &str| Chip { label: label.into(), href: "/admin/egress".into(), on: true, removes: true };
         let filtered = EgressPage { chips: vec![chip("To: api.openai.com"), chip("Since: 7 days")], ..page() };
-        let not_found = EgressPage { chips: vec![chip("Who: Elif Demir")], calls: vec![], destinations: vec![], pager: Pager::default(), ..page() };
+        let not_found = EgressPage {
+            chips: vec![chip("Who: Elif Demir")],
+            calls: vec![],
+            destinations: vec![],
+            pager: Pager::default(),
+            ..page()
+        };
         let none = EgressPage {
             heading: "Nothing has left the house".into(),
-            totals: EgressTotals { period: "Since the first day".into(), calls: "0".into(), sent: "0 bytes".into(), received: "0 bytes".into(), refused: 0, failed: 0 },
+            totals: EgressTotals {
+                period: "Since the first day".into(),
+                calls: "0".into(),
+                sent: "0 bytes".into(),
+                received: "0 bytes".into(),
+                refused: 0,
+                failed: 0,
+            },
             chips: vec![],
             calls: vec![],
             destinations: vec![],
             pager: Pager::default(),
             ..page()
         };
-        vec![("admin-egress", page()), ("admin-egress-filtered", filtered), ("admin-egress-not-found", not_found), ("admin-egress-none", none)]
+        vec![
+            ("admin-egress", page()),
+            ("admin-egress-filtered", filtered),
+            ("admin-egress-not-found", not_found),
+            ("admin-egress-none", none),
+        ]
     }
 }
 
@@ -204,7 +265,8 @@ mod tests {
 
     #[test]
     fn every_state_renders() {
-        let words = ["4.2 GB left the house", "remove this filter", "No call fits", "The demo painter needs no network"];
+        let words =
+            ["4.2 GB left the house", "remove this filter", "No call fits", "The demo painter needs no network"];
         for ((name, page), word) in samples::pages().into_iter().zip(words) {
             assert!(page.render().unwrap().contains(word), "{name}");
         }
@@ -212,7 +274,13 @@ mod tests {
 
     #[test]
     fn an_exception_is_never_quiet() {
-        let kinds = [CallStatus::Answered(204), CallStatus::Answered(400), CallStatus::Refused("x".into()), CallStatus::Failed("x".into())].map(|status| status.kind());
+        let kinds = [
+            CallStatus::Answered(204),
+            CallStatus::Answered(400),
+            CallStatus::Refused("x".into()),
+            CallStatus::Failed("x".into()),
+        ]
+        .map(|status| status.kind());
         assert_eq!(kinds, ["plain", "bad", "warn", "bad"]);
     }
 }

@@ -206,7 +206,14 @@ pub mod samples {
     use crate::web::parts::samples::when;
 
     fn part(name: &str, about: &str, tone: Tone, state: &str, detail: &str) -> HealthPart {
-        HealthPart { name: name.into(), about: about.into(), tone, state: state.into(), detail: detail.into(), since: Some(when("1 Nov")) }
+        HealthPart {
+            name: name.into(),
+            about: about.into(),
+            tone,
+            state: state.into(),
+            detail: detail.into(),
+            since: Some(when("1 Nov")),
+        }
     }
 
     fn overview() -> OverviewPage {
@@ -244,7 +251,13 @@ pub mod samples {
         broken.about = "Checked 4 seconds ago. New pictures wait; nothing is lost and nothing is charged.".into();
         broken.health = Health::Broken;
         if let Some(store) = broken.parts.get_mut(1) {
-            *store = part("Picture store", "MinIO, supervised", Tone::Bad, "Does not answer", "restarted 3 times, next try in 8 s");
+            *store = part(
+                "Picture store",
+                "MinIO, supervised",
+                Tone::Bad,
+                "Does not answer",
+                "restarted 3 times, next try in 8 s",
+            );
         }
         let strained = OverviewPage {
             heading: "One thing waits for you".into(),
@@ -275,7 +288,9 @@ pub mod samples {
     }
 
     fn choices(first: &str, rest: &[&str]) -> Vec<Choice> {
-        std::iter::once(Choice::new("", first, "")).chain(rest.iter().map(|label| Choice::new(*label, *label, ""))).collect()
+        std::iter::once(Choice::new("", first, ""))
+            .chain(rest.iter().map(|label| Choice::new(*label, *label, "")))
+            .collect()
     }
 
     fn audit() -> AuditPage {
@@ -288,15 +303,47 @@ pub mod samples {
             since: choices("Any time", &["Today", "7 days", "30 days"]),
             chips: vec![],
             entries: vec![
-                entry("Cap changed", "Mara Lindqvist", "Yuki Tanaka, month", Outcome::Done, "Two more projects since Monday", "13:40"),
+                entry(
+                    "Cap changed",
+                    "Mara Lindqvist",
+                    "Yuki Tanaka, month",
+                    Outcome::Done,
+                    "Two more projects since Monday",
+                    "13:40",
+                ),
                 entry("Person added", "Mara Lindqvist", "Ida Lund", Outcome::Done, "", "13:12"),
-                entry("Sign-in refused", "Unknown", "noor.haddad@example.org", Outcome::Refused, "Five tries did not fit", "12:57"),
-                entry("Call refused", "Server", "Redirect to 10.4.0.12 from images.example.net", Outcome::Refused, "Private address, not declared local", "11:20"),
-                entry("Overage posted", "Server", "Generation gen_01jd8…, €0.02", Outcome::Done, "The provider billed more than was set aside", "10:48"),
+                entry(
+                    "Sign-in refused",
+                    "Unknown",
+                    "noor.haddad@example.org",
+                    Outcome::Refused,
+                    "Five tries did not fit",
+                    "12:57",
+                ),
+                entry(
+                    "Call refused",
+                    "Server",
+                    "Redirect to 10.4.0.12 from images.example.net",
+                    Outcome::Refused,
+                    "Private address, not declared local",
+                    "11:20",
+                ),
+                entry(
+                    "Overage posted",
+                    "Server",
+                    "Generation gen_01jd8…, €0.02",
+                    Outcome::Done,
+                    "The provider billed more than was set aside",
+                    "10:48",
+                ),
                 entry("Provider tested", "Noor Haddad", "studio-gpu-1", Outcome::Failed, "Connection refused", "10:02"),
                 entry("Signed in", "Aisha Rahman", "Edge on Windows, 10.4.2.0/24", Outcome::Done, "", "09:12"),
             ],
-            pager: Pager { range: "1 to 7 of 48,211 entries".into(), newer: None, older: Some("/admin/audit?cursor=b2xk".into()) },
+            pager: Pager {
+                range: "1 to 7 of 48,211 entries".into(),
+                newer: None,
+                older: Some("/admin/audit?cursor=b2xk".into()),
+            },
             sheet: None,
         }
     }
@@ -313,7 +360,11 @@ pub mod samples {
             reason: "Two more projects since Monday".into(),
             at: when("today, 13:40"),
             request: "req_8f1c0a72".into(),
-            changes: vec![Change { field: "Limit".into(), before: "€100.00 a month".into(), after: "€120.00 a month".into() }],
+            changes: vec![Change {
+                field: "Limit".into(),
+                before: "€100.00 a month".into(),
+                after: "€120.00 a month".into(),
+            }],
             object_href: "/admin/audit?object=cap_01jd8z5yq3e0rrv0g7x5n2m4kc".into(),
             earlier: Some("/admin/audit?open=aud_1".into()),
             later: None,
@@ -325,15 +376,27 @@ pub mod samples {
     pub fn audits() -> Vec<(&'static str, AuditPage)> {
         let chip = |label: &str| Chip { label: label.into(), href: "/admin/audit".into(), on: true, removes: true };
         let filtered = AuditPage { chips: vec![chip("Who: Server"), chip("Outcome: Refused")], ..audit() };
-        let none = AuditPage { chips: vec![chip("Act: Person deactivated")], entries: vec![], pager: Pager::default(), ..audit() };
+        let none = AuditPage {
+            chips: vec![chip("Act: Person deactivated")],
+            entries: vec![],
+            pager: Pager::default(),
+            ..audit()
+        };
         let mut open = audit();
         if let Some(first) = open.entries.first_mut() {
             first.open = true;
         }
         open.sheet = Some(changed());
         let mut refused = audit();
-        refused.sheet = Some(AuditSheet { outcome: Outcome::Refused, changes: vec![], reason: String::new(), ..changed() });
-        vec![("admin-audit", audit()), ("admin-audit-filtered", filtered), ("admin-audit-none", none), ("admin-audit-open", open), ("admin-audit-refused", refused)]
+        refused.sheet =
+            Some(AuditSheet { outcome: Outcome::Refused, changes: vec![], reason: String::new(), ..changed() });
+        vec![
+            ("admin-audit", audit()),
+            ("admin-audit-filtered", filtered),
+            ("admin-audit-none", none),
+            ("admin-audit-open", open),
+            ("admin-audit-refused", refused),
+        ]
     }
 }
 
@@ -343,7 +406,8 @@ mod tests {
 
     #[test]
     fn the_overview_leads_with_what_is_wrong() {
-        for ((name, page), word) in samples::overviews().into_iter().zip(["Healthy", "no known outcome", "Not healthy"]) {
+        for ((name, page), word) in samples::overviews().into_iter().zip(["Healthy", "no known outcome", "Not healthy"])
+        {
             let html = page.render().unwrap();
             assert!(html.contains(word), "{name}");
             assert!(html.contains(&page.heading.replace('&', "&#38;")), "{name}");

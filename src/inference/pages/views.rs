@@ -157,7 +157,7 @@ pub struct ModelRow {
 pub enum ProvidersAsk {
     /// A new OpenAI-compatible server.
     Add(Connection),
-    Model(ModelForm),
+    Model(Box<ModelForm>),
     Remove(Removal),
 }
 
@@ -215,7 +215,15 @@ pub mod samples {
     use super::*;
     use crate::web::frame::{Place, samples::frame};
 
-    fn row(name: &str, host: &str, local: bool, models: &str, spent: &str, state: ProviderState, open: bool) -> ProviderRow {
+    fn row(
+        name: &str,
+        host: &str,
+        local: bool,
+        models: &str,
+        spent: &str,
+        state: ProviderState,
+        open: bool,
+    ) -> ProviderRow {
         ProviderRow {
             name: name.into(),
             host: host.into(),
@@ -298,7 +306,12 @@ pub mod samples {
             name: "Demo painter".into(),
             since: "Built in. It paints by rule and is no model".into(),
             connection: None,
-            goes: Destination { place: "Nowhere: it runs inside this server".into(), sent: "Nothing".into(), never: "Everything".into(), left: "0 bytes, ever.".into() },
+            goes: Destination {
+                place: "Nowhere: it runs inside this server".into(),
+                sent: "Nothing".into(),
+                never: "Everything".into(),
+                left: "0 bytes, ever.".into(),
+            },
             models,
             add_model: None,
             ..openai()
@@ -313,7 +326,10 @@ pub mod samples {
             id: Field::of(existing),
             title: Field::of(if existing.is_empty() { "" } else { "GPT Image 1" }),
             upstream: Field::of(if existing.is_empty() { "" } else { "gpt-image-1" }),
-            tasks: vec![task("generate", "Picture from text", true), task("edit", "Edit a picture", !existing.is_empty())],
+            tasks: vec![
+                task("generate", "Picture from text", true),
+                task("edit", "Edit a picture", !existing.is_empty()),
+            ],
             tasks_error: None,
             sizes: Field::of("1024x1024, 1536x1024, 1024x1536"),
             max_count: Field::of("4"),
@@ -337,14 +353,28 @@ pub mod samples {
     pub fn pages() -> Vec<(&'static str, ProvidersPage)> {
         let with = |sheet, test| ProvidersPage { sheet: Some(ProviderSheet { test, ..sheet }), ..page(1) };
         let result = |tone, title: &str, text: &str| Some(TestResult { tone, title: title.into(), text: text.into() });
-        let ok = result(Tone::Ok, "Answered in 0.42 s", "The key is valid, 3 of 3 models found. Nothing was made, €0.00.");
-        let bad = result(Tone::Bad, "The key was refused after 0.31 s", "api.openai.com says 401. Save a new key above. Nothing was made, €0.00.");
+        let ok =
+            result(Tone::Ok, "Answered in 0.42 s", "The key is valid, 3 of 3 models found. Nothing was made, €0.00.");
+        let bad = result(
+            Tone::Bad,
+            "The key was refused after 0.31 s",
+            "api.openai.com says 401. Save a new key above. Nothing was made, €0.00.",
+        );
         let off = ProviderSheet { on: false, ..openai() };
         let empty = ProviderSheet { models: vec![], ..openai() };
-        let removal = Removal { id: "prv_1".into(), name: "OpenAI".into(), models: "3 models, 2 of them on".into(), running: "Nothing is running there".into(), back: "/admin/providers?open=prv_1".into() };
+        let removal = Removal {
+            id: "prv_1".into(),
+            name: "OpenAI".into(),
+            models: "3 models, 2 of them on".into(),
+            running: "Nothing is running there".into(),
+            back: "/admin/providers?open=prv_1".into(),
+        };
         let refused = Connection {
             name: Field::of("studio-gpu-2"),
-            base_url: Field::wrong("http://10.4.0.32:8188/v1", "This is a private address. Declare it local below if it is your own machine."),
+            base_url: Field::wrong(
+                "http://10.4.0.32:8188/v1",
+                "This is a private address. Declare it local below if it is your own machine.",
+            ),
             ..Connection::default()
         };
         vec![
@@ -357,9 +387,21 @@ pub mod samples {
             ("admin-providers-demo", ProvidersPage { sheet: Some(demo()), ..page(3) }),
             ("admin-providers-add", ProvidersPage { ask: Some(ProvidersAsk::Add(Connection::default())), ..page(0) }),
             ("admin-providers-add-wrong", ProvidersPage { ask: Some(ProvidersAsk::Add(refused)), ..page(0) }),
-            ("admin-providers-model", ProvidersPage { ask: Some(ProvidersAsk::Model(model_form("openai/gpt-image-1"))), ..with(openai(), None) }),
-            ("admin-providers-model-wrong", ProvidersPage { ask: Some(ProvidersAsk::Model(wrong_model())), ..with(openai(), None) }),
-            ("admin-providers-remove", ProvidersPage { ask: Some(ProvidersAsk::Remove(removal)), ..with(openai(), None) }),
+            (
+                "admin-providers-model",
+                ProvidersPage {
+                    ask: Some(ProvidersAsk::Model(Box::new(model_form("openai/gpt-image-1")))),
+                    ..with(openai(), None)
+                },
+            ),
+            (
+                "admin-providers-model-wrong",
+                ProvidersPage { ask: Some(ProvidersAsk::Model(Box::new(wrong_model()))), ..with(openai(), None) },
+            ),
+            (
+                "admin-providers-remove",
+                ProvidersPage { ask: Some(ProvidersAsk::Remove(removal)), ..with(openai(), None) },
+            ),
         ]
     }
 }

@@ -185,13 +185,29 @@ pub mod samples {
     }
 
     fn stat(name: &str, amount: &str, of: &str, per_mille: Option<u16>, note: &str) -> CapStat {
-        CapStat { name: name.into(), amount: amount.into(), of: of.into(), meter: per_mille.map(meter), note: note.into() }
+        CapStat {
+            name: name.into(),
+            amount: amount.into(),
+            of: of.into(),
+            meter: per_mille.map(meter),
+            note: note.into(),
+        }
     }
 
     fn row(scope: CapScope, name: &str, note: &str, amounts: [&str; 3], used: Option<(u16, &str)>) -> CapRow {
         let [day, month, total] = amounts.map(String::from);
         let used = used.map(|(per_mille, left)| CapUse { meter: meter(per_mille), left: left.into() });
-        CapRow { scope, name: name.into(), note: note.into(), day, month, total, used, href: format!("/admin/caps?open={name}"), open: false }
+        CapRow {
+            scope,
+            name: name.into(),
+            note: note.into(),
+            day,
+            month,
+            total,
+            used,
+            href: format!("/admin/caps?open={name}"),
+            open: false,
+        }
     }
 
     fn page() -> CapsPage {
@@ -206,11 +222,41 @@ pub mod samples {
                 stat("Since 3 March", "€9,840.00", "", None, "No cap on the total"),
             ],
             rows: vec![
-                row(CapScope::Organisation, "Halden & Voss", "84 people", ["€250.00", "€3,000.00", "–"], Some((388, "€1,834.95"))),
-                row(CapScope::Default, "Everybody else", "who has no own cap, 79 people", ["€20.00", "€120.00", "–"], None),
-                row(CapScope::Person, "Tomás Ferreira", "refills on 1 December", ["€20.00", "€120.00", "–"], Some((985, "€1.80"))),
-                row(CapScope::Person, "Mara Lindqvist", "refills on 1 December", ["–", "€200.00", "–"], Some((288, "€142.40"))),
-                row(CapScope::Person, "Yuki Tanaka", "refills on 1 December", ["€20.00", "€120.00", "€1,000.00"], Some((1000, "€0.00"))),
+                row(
+                    CapScope::Organisation,
+                    "Halden & Voss",
+                    "84 people",
+                    ["€250.00", "€3,000.00", "–"],
+                    Some((388, "€1,834.95")),
+                ),
+                row(
+                    CapScope::Default,
+                    "Everybody else",
+                    "who has no own cap, 79 people",
+                    ["€20.00", "€120.00", "–"],
+                    None,
+                ),
+                row(
+                    CapScope::Person,
+                    "Tomás Ferreira",
+                    "refills on 1 December",
+                    ["€20.00", "€120.00", "–"],
+                    Some((985, "€1.80")),
+                ),
+                row(
+                    CapScope::Person,
+                    "Mara Lindqvist",
+                    "refills on 1 December",
+                    ["–", "€200.00", "–"],
+                    Some((288, "€142.40")),
+                ),
+                row(
+                    CapScope::Person,
+                    "Yuki Tanaka",
+                    "refills on 1 December",
+                    ["€20.00", "€120.00", "€1,000.00"],
+                    Some((1000, "€0.00")),
+                ),
             ],
             sheet: None,
             ask: None,
@@ -218,7 +264,13 @@ pub mod samples {
         }
     }
 
-    fn period(period: &'static str, label: &'static str, amount: &str, spent_note: &str, levels: Option<(u16, &str, &str)>) -> CapPeriod {
+    fn period(
+        period: &'static str,
+        label: &'static str,
+        amount: &str,
+        spent_note: &str,
+        levels: Option<(u16, &str, &str)>,
+    ) -> CapPeriod {
         CapPeriod {
             period,
             label,
@@ -242,7 +294,10 @@ pub mod samples {
             subject: "per_6".into(),
             name: "Yuki Tanaka".into(),
             note: "Own caps instead of the default".into(),
-            stuck: Some(("Out of credit since yesterday, 16:40".into(), "3 requests were refused after that. None was charged.".into())),
+            stuck: Some((
+                "Out of credit since yesterday, 16:40".into(),
+                "3 requests were refused after that. None was charged.".into(),
+            )),
             periods: vec![
                 period("day", "A day", "20.00", "€0.00 today", Some((0, "€0.00", "€20.00"))),
                 period("month", "A month", "120.00", "€120.00 in November", Some((1000, "€119.96", "€0.00"))),
@@ -260,7 +315,10 @@ pub mod samples {
             note: "Counts for each person without an own cap".into(),
             stuck: None,
             periods: vec![
-                CapPeriod { amount: Field::wrong("twenty", "Write an amount such as 20 or 20.00."), ..period("day", "A day", "", "For each of 79 people", None) },
+                CapPeriod {
+                    amount: Field::wrong("twenty", "Write an amount such as 20 or 20.00."),
+                    ..period("day", "A day", "", "For each of 79 people", None)
+                },
                 period("month", "A month", "120.00", "For each of 79 people", None),
                 period("total", "In total", "", "For each of 79 people", None),
             ],
@@ -275,11 +333,26 @@ pub mod samples {
         open.sheet = Some(yuki());
         let rule = CapsPage { sheet: Some(default_rule()), ..page() };
         let people = ["Aisha Rahman", "Elif Demir"].map(|name| Choice::new(name, name, "Elif Demir")).to_vec();
-        let new = NewCap { people, day: Field::default(), month: Field::wrong("-5", "Write an amount of zero or more."), total: Field::default(), now: "Until then the default counts for them: €20.00 a day, €120.00 a month.".into() };
-        let deletion = CapDeletion { id: "cap_month".into(), cap: "€120.00 a month for Yuki Tanaka".into(), then: "The default counts: €120.00 a month".into(), back: "/admin/caps?open=per_6".into() };
+        let new = NewCap {
+            people,
+            day: Field::default(),
+            month: Field::wrong("-5", "Write an amount of zero or more."),
+            total: Field::default(),
+            now: "Until then the default counts for them: €20.00 a day, €120.00 a month.".into(),
+        };
+        let deletion = CapDeletion {
+            id: "cap_month".into(),
+            cap: "€120.00 a month for Yuki Tanaka".into(),
+            then: "The default counts: €120.00 a month".into(),
+            back: "/admin/caps?open=per_6".into(),
+        };
         let none = CapsPage {
             heading: "Spend caps".into(),
-            stats: vec![stat("Spent in November", "€0.00", "", None, "No cap"), stat("Spent today", "€0.00", "", None, "No cap"), stat("Set aside", "€0.00", "", None, "Nothing is running")],
+            stats: vec![
+                stat("Spent in November", "€0.00", "", None, "No cap"),
+                stat("Spent today", "€0.00", "", None, "No cap"),
+                stat("Set aside", "€0.00", "", None, "Nothing is running"),
+            ],
             rows: vec![],
             ..page()
         };
@@ -313,7 +386,13 @@ mod tests {
     #[test]
     fn the_sheet_posts_the_three_amounts_of_its_subject() {
         let html = html("admin-caps-open");
-        for field in [r#"name="scope" value="person""#, r#"name="subject" value="per_6""#, r#"name="day""#, r#"name="month""#, r#"name="total""#] {
+        for field in [
+            r#"name="scope" value="person""#,
+            r#"name="subject" value="per_6""#,
+            r#"name="day""#,
+            r#"name="month""#,
+            r#"name="total""#,
+        ] {
             assert!(html.contains(field), "{field}");
         }
         assert!(html.contains("Out of credit since yesterday"));
@@ -328,7 +407,10 @@ mod tests {
     #[test]
     fn deleting_says_what_counts_then() {
         let html = html("admin-caps-delete");
-        assert!(html.contains("The default counts: €120.00 a month") && html.contains(r#"action="/admin/caps/cap_month/delete""#));
+        assert!(
+            html.contains("The default counts: €120.00 a month")
+                && html.contains(r#"action="/admin/caps/cap_month/delete""#)
+        );
     }
 
     #[test]

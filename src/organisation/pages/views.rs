@@ -178,7 +178,11 @@ pub mod samples {
                 row("per_7", "Elif Demir", "Member", "€3.10", None, Some("3 Nov")),
                 row("per_8", "Luca Moretti", "Member", "€0.00 of €120.00", Some(0), None),
             ],
-            pager: Pager { range: "1 to 8 of 84 people".into(), newer: None, older: Some("/admin/people?cursor=b2xk".into()) },
+            pager: Pager {
+                range: "1 to 8 of 84 people".into(),
+                newer: None,
+                older: Some("/admin/people?cursor=b2xk".into()),
+            },
             list: "/admin/people".into(),
             add: "/admin/people?ask=add".into(),
             sheet: None,
@@ -241,10 +245,25 @@ pub mod samples {
     /// Every state with the name of its file.
     pub fn pages() -> Vec<(&'static str, PeoplePage)> {
         let off = PersonSheet { deactivated: Some(when("18 November")), sessions: vec![], tokens: 0, ..sheet() };
-        let me = PersonSheet { oneself: true, invited: true, seen: None, meter: None, left: None, spent: "€3.10".into(), refill: String::new(), sessions: vec![], ..sheet() };
-        let made = MadePerson { name: "Ida Lund".into(), mail: "ida.lund@example.org".into(), one_time_password: "amber-violin-7402-quay".into() };
+        let me = PersonSheet {
+            oneself: true,
+            invited: true,
+            seen: None,
+            meter: None,
+            left: None,
+            spent: "€3.10".into(),
+            refill: String::new(),
+            sessions: vec![],
+            ..sheet()
+        };
+        let made = MadePerson {
+            name: "Ida Lund".into(),
+            mail: "ida.lund@example.org".into(),
+            one_time_password: "amber-violin-7402-quay".into(),
+        };
         let nobody = PeoplePage { people: vec![], query: "zzz".into(), pager: Pager::default(), ..page() };
-        let wrong = add(Field::of("Ida Lund"), Field::wrong("noor.haddad@example.org", "Noor Haddad has this mail already."));
+        let wrong =
+            add(Field::of("Ida Lund"), Field::wrong("noor.haddad@example.org", "Noor Haddad has this mail already."));
         let mut gone = page();
         gone.showing_deactivated = true;
         gone.people.truncate(2);
