@@ -7,6 +7,7 @@
 pub mod error;
 pub mod model;
 pub mod ops;
+pub mod pages;
 mod passwords;
 mod store;
 mod throttle;

@@ -6,6 +6,7 @@
 pub mod error;
 pub mod model;
 pub mod ops;
+pub mod pages;
 mod store;
 
 pub use error::OrganisationError;

@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, fs, path::Path};
 use diesel_async::{AsyncConnection, AsyncMigrationHarness, AsyncPgConnection};
 use diesel_migrations::MigrationHarness;
 use renderkeep::{
+    accounts,
     base::data_map::Table,
-    ledger,
+    ledger, organisation,
     platform::{audit, db::migrate, idempotency, jobs},
 };
 
@@ -55,7 +56,17 @@ async fn schema_rs_is_the_live_schema() {
 
 /// What the platform's own modules say about their tables.
 fn data_map() -> Vec<&'static Table> {
-    [audit::DATA_MAP, idempotency::DATA_MAP, jobs::DATA_MAP, ledger::DATA_MAP].into_iter().flatten().collect()
+    [
+        accounts::DATA_MAP,
+        audit::DATA_MAP,
+        idempotency::DATA_MAP,
+        jobs::DATA_MAP,
+        ledger::DATA_MAP,
+        organisation::DATA_MAP,
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 #[tokio::test]
