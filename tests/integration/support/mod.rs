@@ -5,7 +5,14 @@ use std::sync::Arc;
 use renderkeep::{
     base::{clock::Clock, money::Currency},
     config::{self, Config},
-    platform::{Platform, crypto::Keys, egress::Egress, signals::Signals, storage::Storage, telemetry::Notices},
+    platform::{
+        Platform,
+        crypto::Keys,
+        egress::Egress,
+        signals::Signals,
+        storage::{Storage, memory::Memory},
+        telemetry::Notices,
+    },
 };
 
 pub mod postgres;
@@ -27,7 +34,7 @@ pub async fn platform_with(config: Config) -> TestPlatform {
         clock: Clock::shifted(),
         keys: Arc::new(Keys::new(&ROOT_KEY)),
         db: database.db.clone(),
-        storage: Storage::new(Arc::new(no_store::NoStore)),
+        storage: Storage::new(Arc::new(Memory::default())),
         egress: Egress {},
         signals: Signals::default(),
         notices: Notices::default(),
@@ -73,38 +80,6 @@ pub fn config() -> Config {
         secrets: config::Secrets { root_key: "07".repeat(32).into() },
         telemetry: config::Telemetry { log: "info".to_owned(), format: config::LogFormat::Pretty, metrics: None },
         supervisor: config::Supervisor { postgres_bin: None, minio: None },
-    }
-}
-
-/// Until there is a store in memory.
-mod no_store {
-    use std::ops::Range;
-
-    use async_trait::async_trait;
-    use renderkeep::{
-        base::ids::ObjectId,
-        platform::storage::{ByteStream, ObjectStore, StorageError},
-    };
-
-    pub struct NoStore;
-
-    #[async_trait]
-    impl ObjectStore for NoStore {
-        async fn put(&self, id: ObjectId, _: ByteStream, _: Option<u64>) -> Result<u64, StorageError> {
-            Err(StorageError::Missing(id))
-        }
-        async fn get(&self, id: ObjectId, _: Option<Range<u64>>) -> Result<ByteStream, StorageError> {
-            Err(StorageError::Missing(id))
-        }
-        async fn head(&self, _: ObjectId) -> Result<Option<u64>, StorageError> {
-            Ok(None)
-        }
-        async fn delete(&self, _: ObjectId) -> Result<(), StorageError> {
-            Ok(())
-        }
-        async fn list(&self, _: Option<ObjectId>, _: usize) -> Result<Vec<ObjectId>, StorageError> {
-            Ok(Vec::new())
-        }
     }
 }
 
