@@ -8,7 +8,7 @@ use renderkeep::{
     accounts,
     base::data_map::Table,
     ledger, organisation,
-    platform::{audit, db::migrate, idempotency, jobs},
+    platform::{audit, db::migrate, idempotency, jobs, storage},
 };
 
 use crate::support::postgres::{Database, connect};
@@ -63,6 +63,7 @@ fn data_map() -> Vec<&'static Table> {
         jobs::DATA_MAP,
         ledger::DATA_MAP,
         organisation::DATA_MAP,
+        storage::DATA_MAP,
     ]
     .into_iter()
     .flatten()

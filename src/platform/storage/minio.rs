@@ -33,10 +33,8 @@ use crate::{
 const PART: usize = 5 * 1024 * 1024;
 /// S3 numbers parts up to here.
 const MOST_PARTS: u16 = 10_000;
-/// For a request with its answer; also for one part of 5 MiB.
+/// For a request with its answer (one part of 5 MiB at most), and for the next bytes of an object.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// For the next bytes of an object.
-const SILENCE: Duration = Duration::from_secs(20);
 /// Waits before the second, third and fourth try; each is lengthened by chance.
 const RETRIES: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(250), Duration::from_millis(1000)];
 
@@ -45,6 +43,7 @@ pub struct Minio {
     client: MinioClient,
     bucket: BucketName,
     disk: Option<Disk>,
+    patience: Duration,
 }
 
 /// The configured store cannot be used as it is configured.
@@ -75,16 +74,41 @@ impl Minio {
             client: client.map_err(|error| SetupError::Client(Box::new(error)))?,
             bucket: BucketName::try_from(config.bucket.as_str()).map_err(SetupError::Name)?,
             disk: directory.map(|path| Disk::of(&path)).transpose().map_err(SetupError::Directory)?,
+            patience: PATIENCE,
         })
+    }
+
+    /// Waits this long for an answer, or for the next bytes of one, instead of the usual time.
+    pub fn patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    async fn once<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+        match timeout(self.patience, call).await {
+            Ok(answer) => answer.map_err(Failure::from),
+            Err(_) => Err(Failure::Silence),
+        }
+    }
+
+    /// For calls that may be done twice: a network error, an overloaded or starting store are worth another try.
+    async fn retried<T>(&self, call: impl AsyncFn() -> Result<T, Error>) -> Result<T, Failure> {
+        for wait in RETRIES {
+            match self.once(call()).await {
+                Err(Failure::Store(error)) if !is_passing(&error) => return Err(Failure::Store(error)),
+                Err(_) => tokio::time::sleep(jittered(wait)).await,
+                done => return done,
+            }
+        }
+        self.once(call()).await
     }
 
     /// Makes the bucket unless it is there.
     pub async fn prepare(&self) -> Result<(), StorageError> {
-        let exists = retried(async || self.client.bucket_exists(&self.bucket)?.build().send().await).await;
+        let exists = self.retried(async || self.client.bucket_exists(&self.bucket)?.build().send().await).await;
         if exists.map_err(unreachable)?.exists() {
             return Ok(());
         }
-        match retried(async || self.client.create_bucket(&self.bucket)?.build().send().await).await {
+        match self.retried(async || self.client.create_bucket(&self.bucket)?.build().send().await).await {
             // Another server of ours was faster, or the answer to the first try was lost.
             Err(Failure::Store(error)) if code_is(&error, &MinioErrorCode::BucketAlreadyOwnedByYou) => Ok(()),
             made => made.map(drop).map_err(unreachable),
@@ -93,11 +117,11 @@ impl Minio {
 
     async fn put_one(&self, key: &ObjectKey, bytes: Bytes) -> Result<(), StorageError> {
         let put = async || self.client.put_object(&self.bucket, key, segments(&bytes))?.build().send().await;
-        retried(put).await.map(drop).map_err(unreachable)
+        self.retried(put).await.map(drop).map_err(unreachable)
     }
 
     async fn put_parts(&self, key: &ObjectKey, first: Bytes, parts: &mut Parts) -> Result<(), StorageError> {
-        let created = retried(async || {
+        let created = self.retried(async || {
             let created = self.client.create_multipart_upload(&self.bucket, key)?.build().send().await?;
             Ok(created.upload_id().await?)
         });
@@ -127,7 +151,7 @@ impl Minio {
                 let part = self.client.upload_part(&self.bucket, &upload.key, id, number, segments(&part))?;
                 Ok(part.build().send().await?.etag()?)
             };
-            let etag = retried(send).await.map_err(unreachable)?;
+            let etag = self.retried(send).await.map_err(unreachable)?;
             sent.push(PartInfo::new(number, etag, part.len() as u64, None));
             next = parts.next().await?;
         }
@@ -137,7 +161,7 @@ impl Minio {
             self.client.complete_multipart_upload(&self.bucket, &upload.key, id, parts)?.build().send().await
         };
         // Not repeated: the first try may have been done, and then the upload is no longer there.
-        once(complete()).await.map(drop).map_err(unreachable)
+        self.once(complete()).await.map(drop).map_err(unreachable)
     }
 }
 
@@ -170,7 +194,7 @@ impl ObjectStore for Minio {
             return Ok(super::stream_of(Bytes::new()));
         }
         let window = range.map(|range| (range.start, range.end - range.start));
-        let got = retried(async || {
+        let got = self.retried(async || {
             let (offset, length) = window.unzip();
             self.client.get_object(&self.bucket, &key)?.offset(offset).length(length).build().send().await
         });
@@ -179,12 +203,12 @@ impl ObjectStore for Minio {
         if window.is_some_and(|(_, wanted)| wanted != length) {
             return Err(StorageError::Damaged(id));
         }
-        Ok(watched(stream, id, length))
+        Ok(watched(stream, id, length, self.patience))
     }
 
     async fn head(&self, id: ObjectId) -> Result<Option<u64>, StorageError> {
         let key = key_of(id)?;
-        let told = retried(async || {
+        let told = self.retried(async || {
             let told = self.client.stat_object(&self.bucket, &key)?.build().send().await?;
             Ok(told.size()?)
         });
@@ -197,7 +221,7 @@ impl ObjectStore for Minio {
 
     async fn delete(&self, id: ObjectId) -> Result<(), StorageError> {
         let key = key_of(id)?;
-        let deleted = retried(async || {
+        let deleted = self.retried(async || {
             let object = ObjectToDelete::from(key.clone());
             self.client.delete_object(&self.bucket, object)?.build().send().await
         });
@@ -214,7 +238,8 @@ impl ObjectStore for Minio {
         let mut pages = list.recursive(true).max_keys(Some(page)).start_after(start).build().to_stream().await;
         let mut ids = Vec::new();
         while ids.len() < limit {
-            let Some(page) = timeout(PATIENCE, pages.next()).await.map_err(|_| unreachable(Failure::Silence))? else {
+            let Some(page) = timeout(self.patience, pages.next()).await.map_err(|_| unreachable(Failure::Silence))?
+            else {
                 break;
             };
             let page = page.map_err(|error| unreachable(error.into()))?;
@@ -250,12 +275,13 @@ impl Drop for Upload {
         let (Some(id), Ok(runtime)) = (self.id.take(), tokio::runtime::Handle::try_current()) else { return };
         let Ok(request) = self.minio.client.abort_multipart_upload(&self.minio.bucket, &self.key, &id) else { return };
         // A destructor cannot wait. Tried once: the store itself drops uploads that nobody finished after a day.
-        drop(runtime.spawn(once(request.build().send())));
+        drop(runtime.spawn(async move { timeout(PATIENCE, request.build().send()).await }));
     }
 }
 
 async fn abort(minio: &Minio, key: &ObjectKey, id: &UploadId) {
-    let aborted = retried(async || minio.client.abort_multipart_upload(&minio.bucket, key, id)?.build().send().await);
+    let aborted =
+        minio.retried(async || minio.client.abort_multipart_upload(&minio.bucket, key, id)?.build().send().await);
     if let Err(error) = aborted.await {
         tracing::warn!(%error, "an upload could not be aborted; the store drops it after a day");
     }
@@ -310,9 +336,10 @@ fn watched(
     stream: impl futures::Stream<Item = std::io::Result<Bytes>> + Send + Unpin + 'static,
     id: ObjectId,
     length: u64,
+    patience: Duration,
 ) -> ByteStream {
     Box::pin(futures::stream::try_unfold((stream, length), move |(mut stream, left)| async move {
-        match timeout(SILENCE, stream.next()).await {
+        match timeout(patience, stream.next()).await {
             Err(_) => Err(unreachable(Failure::Silence)),
             Ok(Some(Err(error))) => Err(StorageError::Unreachable(Box::new(error))),
             Ok(Some(Ok(part))) => match left.checked_sub(part.len() as u64) {
@@ -343,25 +370,6 @@ impl From<ValidationErr> for Failure {
     fn from(error: ValidationErr) -> Self {
         Error::from(error).into()
     }
-}
-
-async fn once<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
-    match timeout(PATIENCE, call).await {
-        Ok(answer) => answer.map_err(Failure::from),
-        Err(_) => Err(Failure::Silence),
-    }
-}
-
-/// For calls that may be done twice: a network error, an overloaded or starting store are worth another try.
-async fn retried<T>(call: impl AsyncFn() -> Result<T, Error>) -> Result<T, Failure> {
-    for wait in RETRIES {
-        match once(call()).await {
-            Err(Failure::Store(error)) if !is_passing(&error) => return Err(Failure::Store(error)),
-            Err(_) => tokio::time::sleep(jittered(wait)).await,
-            done => return done,
-        }
-    }
-    once(call()).await
 }
 
 fn jittered(wait: Duration) -> Duration {

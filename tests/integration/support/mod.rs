@@ -15,6 +15,7 @@ use renderkeep::{
     },
 };
 
+pub mod minio;
 pub mod postgres;
 
 /// The platform on a database of its own. Everything is gone when it is dropped.

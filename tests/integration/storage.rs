@@ -1,0 +1,240 @@
+//! What every store must do, and what the one over the network must do when the network or the server misbehaves.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use renderkeep::{
+    base::{clock::Clock, ids::ObjectId},
+    platform::storage::{ByteStream, ObjectStore, StorageError, collect, memory::Memory, stream_of},
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::support::minio;
+
+const MIB: usize = 1024 * 1024;
+
+macro_rules! contract {
+    ($($rule:ident)*) => {
+        mod memory {
+            $(#[tokio::test] async fn $rule() { super::$rule(&super::Memory::default()).await; })*
+        }
+        mod minio_server {
+            $(#[tokio::test] async fn $rule() { super::$rule(&super::minio::shared().await.store().await).await; })*
+        }
+    };
+}
+
+contract! {
+    what_was_put_is_what_comes_back
+    a_stream_of_unknown_length_is_stored_whole
+    an_object_of_many_parts_comes_back
+    an_object_of_exactly_one_part_comes_back
+    an_object_may_be_empty
+    a_short_stream_stores_nothing
+    a_long_stream_stores_nothing
+    a_broken_stream_stores_nothing
+    ranges_are_exact
+    what_is_not_there_is_missing
+    deleting_twice_is_no_error
+    lists_are_in_order_and_paged
+}
+
+fn new_id() -> ObjectId {
+    ObjectId::new(&Clock::system())
+}
+
+/// Bytes that differ from place to place, so that a lost or swapped part shows.
+fn pattern(length: usize) -> Bytes {
+    (0..length).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
+}
+
+/// In pieces of odd size, as a network delivers them.
+fn pieces(bytes: &Bytes) -> ByteStream {
+    let pieces: Vec<_> = bytes.chunks(60_001).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+    Box::pin(futures::stream::iter(pieces))
+}
+
+async fn read(store: &dyn ObjectStore, id: ObjectId) -> Bytes {
+    collect(store.get(id, None).await.unwrap(), u64::MAX).await.unwrap()
+}
+
+async fn assert_absent(store: &dyn ObjectStore, id: ObjectId) {
+    assert_eq!(store.head(id).await.unwrap(), None);
+    assert!(store.list(None, 10).await.unwrap().is_empty());
+}
+
+async fn what_was_put_is_what_comes_back(store: &dyn ObjectStore) {
+    let (id, bytes) = (new_id(), pattern(100_000));
+    assert_eq!(store.put(id, pieces(&bytes), Some(100_000)).await.unwrap(), 100_000);
+    assert_eq!(read(store, id).await, bytes);
+    assert_eq!(store.head(id).await.unwrap(), Some(100_000));
+}
+
+async fn a_stream_of_unknown_length_is_stored_whole(store: &dyn ObjectStore) {
+    let (id, bytes) = (new_id(), pattern(6 * MIB + 17));
+    assert_eq!(store.put(id, pieces(&bytes), None).await.unwrap(), bytes.len() as u64);
+    assert_eq!(read(store, id).await, bytes);
+}
+
+async fn an_object_of_many_parts_comes_back(store: &dyn ObjectStore) {
+    let (id, bytes) = (new_id(), pattern(20 * MIB + 1));
+    store.put(id, pieces(&bytes), Some(bytes.len() as u64)).await.unwrap();
+    assert_eq!(read(store, id).await, bytes);
+    let part = store.get(id, Some(5 * MIB as u64 - 3..5 * MIB as u64 + 4)).await.unwrap();
+    assert_eq!(collect(part, 7).await.unwrap(), bytes.slice(5 * MIB - 3..5 * MIB + 4));
+}
+
+async fn an_object_of_exactly_one_part_comes_back(store: &dyn ObjectStore) {
+    let (id, bytes) = (new_id(), pattern(5 * MIB));
+    store.put(id, stream_of(bytes.clone()), Some(bytes.len() as u64)).await.unwrap();
+    assert_eq!(read(store, id).await, bytes);
+}
+
+async fn an_object_may_be_empty(store: &dyn ObjectStore) {
+    let id = new_id();
+    assert_eq!(store.put(id, stream_of(Bytes::new()), Some(0)).await.unwrap(), 0);
+    assert_eq!(store.head(id).await.unwrap(), Some(0));
+    assert!(read(store, id).await.is_empty());
+}
+
+async fn a_short_stream_stores_nothing(store: &dyn ObjectStore) {
+    for (length, declared) in [(99, 100), (0, 1), (12 * MIB, 12 * MIB as u64 + 1)] {
+        let id = new_id();
+        let put = store.put(id, pieces(&pattern(length)), Some(declared)).await;
+        assert!(matches!(put, Err(StorageError::Interrupted(_))), "{length}: {put:?}");
+        assert_absent(store, id).await;
+    }
+}
+
+async fn a_long_stream_stores_nothing(store: &dyn ObjectStore) {
+    for (length, declared) in [(101, 100), (1, 0), (12 * MIB, 12 * MIB as u64 - 1), (6 * MIB, 5 * MIB as u64)] {
+        let id = new_id();
+        let put = store.put(id, pieces(&pattern(length)), Some(declared)).await;
+        assert!(matches!(put, Err(StorageError::Interrupted(_))), "{length}: {put:?}");
+        assert_absent(store, id).await;
+    }
+}
+
+async fn a_broken_stream_stores_nothing(store: &dyn ObjectStore) {
+    for length in [1000, 11 * MIB] {
+        let id = new_id();
+        let broken = futures::stream::iter([Err(StorageError::Interrupted("cut".into()))]);
+        let put = store.put(id, Box::pin(pieces(&pattern(length)).chain(broken)), None).await;
+        assert!(matches!(put, Err(StorageError::Interrupted(_))), "{length}: {put:?}");
+        assert_absent(store, id).await;
+    }
+}
+
+async fn ranges_are_exact(store: &dyn ObjectStore) {
+    let (id, bytes) = (new_id(), pattern(1000));
+    store.put(id, stream_of(bytes.clone()), None).await.unwrap();
+    for range in [0..1, 0..1000, 10..20, 999..1000, 500..500] {
+        let part = collect(store.get(id, Some(range.clone())).await.unwrap(), 1000).await.unwrap();
+        assert_eq!(part, bytes.slice(range.start as usize..range.end as usize));
+    }
+    for range in [0..1001, 999..1002, 1000..1001, 5000..6000] {
+        let part = match store.get(id, Some(range.clone())).await {
+            Ok(stream) => collect(stream, 2000).await,
+            Err(error) => Err(error),
+        };
+        assert!(matches!(part, Err(StorageError::Damaged(_))), "{range:?}: {part:?}");
+    }
+}
+
+async fn what_is_not_there_is_missing(store: &dyn ObjectStore) {
+    let id = new_id();
+    assert_eq!(store.head(id).await.unwrap(), None);
+    for range in [None, Some(0..10)] {
+        assert!(matches!(store.get(id, range).await.err(), Some(StorageError::Missing(missing)) if missing == id));
+    }
+}
+
+async fn deleting_twice_is_no_error(store: &dyn ObjectStore) {
+    let id = new_id();
+    store.put(id, stream_of("x"), None).await.unwrap();
+    store.delete(id).await.unwrap();
+    assert_absent(store, id).await;
+    store.delete(id).await.unwrap();
+}
+
+async fn lists_are_in_order_and_paged(store: &dyn ObjectStore) {
+    let mut ids: Vec<_> = (0..7).map(|_| new_id()).collect();
+    for id in ids.iter().rev() {
+        store.put(*id, stream_of("x"), None).await.unwrap();
+    }
+    ids.sort();
+    assert_eq!(store.list(None, 100).await.unwrap(), ids);
+    assert_eq!(store.list(None, 3).await.unwrap(), ids[..3]);
+    assert_eq!(store.list(Some(ids[2]), 3).await.unwrap(), ids[3..6]);
+    assert_eq!(store.list(Some(ids[5]), 3).await.unwrap(), ids[6..]);
+    assert!(store.list(Some(ids[6]), 3).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_was_stored_is_there_after_the_store_was_killed() {
+    let mut server = minio::Server::start().await;
+    let store = server.store().await.patience(Duration::from_millis(300));
+    let (id, bytes) = (new_id(), pattern(7 * MIB));
+    store.put(id, pieces(&bytes), Some(bytes.len() as u64)).await.unwrap();
+    server.kill();
+    let put = store.put(new_id(), stream_of("lost"), None).await;
+    assert!(matches!(put, Err(StorageError::Unreachable(_))), "{put:?}");
+    assert!(matches!(store.get(id, None).await.err(), Some(StorageError::Unreachable(_))));
+    server.restart();
+    server.ready(&store).await;
+    assert_eq!(read(&store, id).await, bytes);
+    assert_eq!(store.list(None, 10).await.unwrap(), [id]);
+}
+
+/// Answers each connection in turn with one of these texts, then repeats the last.
+async fn scripted(answers: &'static [&'static str]) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
+    tokio::spawn(async move {
+        let mut turn = answers.iter().chain(std::iter::repeat(answers.last().unwrap()));
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let mut request = vec![0; 4096];
+            let _ = socket.read(&mut request).await;
+            let answer = turn.next().unwrap();
+            if answer.is_empty() {
+                tokio::time::sleep(Duration::from_secs(60)).await;
+            }
+            let _ = socket.write_all(answer.as_bytes()).await;
+        }
+    });
+    address
+}
+
+const SLOW_DOWN: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/xml\r\nContent-Length: 90\r\nConnection: close\r\n\r\n\
+    <?xml version=\"1.0\"?><Error><Code>SlowDown</Code><Message>Later</Message></Error>          ";
+const HEADED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\nETag: \"e\"\r\nLast-Modified: Fri, 20 Nov 2026 12:00:00 GMT\r\nConnection: close\r\n\r\n";
+const CUT: &str = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\nETag: \"e\"\r\nConnection: close\r\n\r\n12345";
+const LESS: &str = "HTTP/1.1 206 Partial Content\r\nContent-Length: 5\r\nETag: \"e\"\r\nConnection: close\r\n\r\n12345";
+
+#[tokio::test]
+async fn an_overloaded_store_is_asked_again() {
+    let store = minio::client(&scripted(&[SLOW_DOWN, SLOW_DOWN, HEADED]).await, "bucket", None);
+    assert_eq!(store.head(new_id()).await.unwrap(), Some(10));
+}
+
+#[tokio::test]
+async fn a_silent_store_is_unreachable_in_time() {
+    let store = minio::client(&scripted(&[""]).await, "bucket", None).patience(Duration::from_millis(50));
+    let asked = tokio::time::timeout(Duration::from_secs(10), store.head(new_id())).await.unwrap();
+    assert!(matches!(asked, Err(StorageError::Unreachable(_))), "{asked:?}");
+}
+
+#[tokio::test]
+async fn an_object_that_is_cut_on_the_way_is_an_error() {
+    let store = minio::client(&scripted(&[CUT]).await, "bucket", None);
+    let stream = store.get(new_id(), None).await.unwrap();
+    assert!(collect(stream, 100).await.is_err());
+}
+
+#[tokio::test]
+async fn a_part_of_the_wrong_length_is_damaged() {
+    let store = minio::client(&scripted(&[LESS]).await, "bucket", None);
+    assert!(matches!(store.get(new_id(), Some(0..10)).await.err(), Some(StorageError::Damaged(_))));
+}
