@@ -72,20 +72,26 @@ create table egress_calls (
     id uuid primary key,
     at timestamptz not null,
     destination_id uuid not null references egress_destinations (id),
-    purpose text not null,
+    purpose text not null check (purpose in ('generation', 'test')),
     person_id uuid,
     generation_id uuid,
     categories text[] not null,
     bytes_out bigint not null default 0 check (bytes_out >= 0),
     bytes_in bigint not null default 0 check (bytes_in >= 0),
-    -- Null while the call is under way, and for good when the server died in the middle of it.
+    -- Of the answer; null without one.
     status integer,
-    outcome text not null default 'open' check (outcome in ('open', 'answered', 'refused', 'failed', 'timed_out', 'lost')),
-    duration_ms bigint check (duration_ms >= 0)
+    outcome text not null default 'open'
+        check (outcome in ('open', 'answered', 'refused', 'failed', 'timed_out', 'cancelled', 'lost')),
+    -- Why it did not end with an answer, in a few fixed words.
+    reason text,
+    duration_ms bigint check (duration_ms >= 0),
+    -- The call ends by then; a row still open later belongs to a server that died.
+    deadline timestamptz not null,
+    check ((outcome = 'open') = (duration_ms is null) or outcome = 'lost')
 );
 create index egress_calls_newest on egress_calls (id desc);
 create index egress_calls_destination on egress_calls (destination_id, id desc);
-create index egress_calls_open on egress_calls (at) where outcome = 'open';
+create index egress_calls_open on egress_calls (deadline) where outcome = 'open';
 
 -- First answers to requests with an Idempotency-Key. Sealed: an answer may hold a prompt or a token.
 create table idempotency_keys (

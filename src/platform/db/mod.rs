@@ -28,6 +28,16 @@ pub type Conn = AsyncPgConnection;
 /// Waiting longer than this for a free connection means that the database cannot keep up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+tokio::task_local! {
+    static IN_TRANSACTION: ();
+}
+
+/// Whether this task is inside `Db::write`. Calls out of the process hold locks and a connection for as long as somebody
+/// else likes, so the ways out ask this and fail in tests.
+pub fn in_transaction() -> bool {
+    IN_TRANSACTION.try_with(|()| ()).is_ok()
+}
+
 #[derive(Clone)]
 pub struct Db {
     pool: Pool<AsyncPgConnection>,
@@ -135,7 +145,7 @@ impl Db {
         let conn = self.pool.get().await.map_err(DbError::from)?;
         let mut tx = Tx { conn, name };
         AnsiTransactionManager::begin_transaction(&mut *tx.conn).await.map_err(DbError::from)?;
-        match act(&mut tx).await {
+        match IN_TRANSACTION.scope((), act(&mut tx)).await {
             Ok(value) => {
                 AnsiTransactionManager::commit_transaction(&mut *tx.conn).await.map_err(DbError::from)?;
                 metrics::counter!("renderkeep_transactions_total", "name" => name, "end" => "committed").increment(1);

@@ -115,7 +115,9 @@ diesel::table! {
         bytes_in -> BigInt,
         status -> Nullable<Integer>,
         outcome -> Text,
+        reason -> Nullable<Text>,
         duration_ms -> Nullable<BigInt>,
+        deadline -> Timestamptz,
     }
 }
 
@@ -162,10 +164,12 @@ diesel::table! {
 }
 
 diesel::table! {
-    generation_previews (generation_id) {
+    generation_progress (generation_id) {
         generation_id -> Uuid,
-        version -> Integer,
-        picture -> Binary,
+        step -> Text,
+        fraction -> Nullable<Double>,
+        preview_version -> Integer,
+        preview -> Nullable<Binary>,
     }
 }
 
@@ -193,9 +197,7 @@ diesel::table! {
         seed -> Nullable<BigInt>,
         parameters -> Jsonb,
         state -> Text,
-        step -> Text,
-        fraction -> Nullable<Double>,
-        preview_version -> Integer,
+        price_card_id -> Uuid,
         held_micros -> BigInt,
         actual_micros -> Nullable<BigInt>,
         overage_micros -> Nullable<BigInt>,
@@ -445,7 +447,7 @@ diesel::joinable!(egress_calls -> egress_destinations (destination_id));
 diesel::joinable!(generation_events -> generations (generation_id));
 diesel::joinable!(generation_outputs -> generations (generation_id));
 diesel::joinable!(generation_outputs -> objects (object_id));
-diesel::joinable!(generation_previews -> generations (generation_id));
+diesel::joinable!(generation_progress -> generations (generation_id));
 diesel::joinable!(generation_references -> generations (generation_id));
 diesel::joinable!(ledger_postings -> ledger_accounts (account_id));
 diesel::joinable!(ledger_postings -> ledger_transactions (transaction_id));
@@ -473,7 +475,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     event_streams,
     generation_events,
     generation_outputs,
-    generation_previews,
+    generation_progress,
     generation_references,
     generations,
     holds,

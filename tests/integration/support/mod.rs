@@ -30,13 +30,14 @@ pub async fn platform() -> TestPlatform {
 
 pub async fn platform_with(config: Config) -> TestPlatform {
     let database = postgres::Database::migrated().await;
+    let clock = Clock::shifted();
     let platform = Platform {
         config: Arc::new(config),
-        clock: Clock::shifted(),
+        clock: clock.clone(),
         keys: Arc::new(Keys::new(&ROOT_KEY)),
         db: database.db.clone(),
         storage: Storage::new(Arc::new(Memory::default())),
-        egress: Egress {},
+        egress: Egress::new(database.db.clone(), clock),
         signals: Signals::default(),
         notices: Notices::default(),
     };
