@@ -61,8 +61,7 @@ async fn peer(answer: Answer) -> Peer {
         while let Ok((mut stream, _)) = listener.accept().await {
             counted.fetch_add(1, Ordering::SeqCst);
             let mut buffer = vec![0; 65536];
-            loop {
-                let Ok(read @ 1..) = stream.read(&mut buffer).await else { break };
+            while let Ok(read @ 1..) = stream.read(&mut buffer).await {
                 let mut all = kept.lock().await;
                 all.extend_from_slice(&buffer[..read]);
                 if whole(&all) {
