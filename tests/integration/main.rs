@@ -2,6 +2,8 @@
 #![cfg(test)]
 
 mod egress;
+mod jobs;
+mod ledger;
 mod migrations;
 mod storage;
 mod support;
