@@ -7,6 +7,7 @@ use crate::{
         money::Overflow,
     },
     ledger::model::{ReachedCap, UnknownWord},
+    organisation::OrganisationError,
     platform::db::DbError,
 };
 
@@ -33,6 +34,8 @@ pub enum LedgerError {
     #[error(transparent)]
     Denied(#[from] Denied),
     #[error(transparent)]
+    Organisation(#[from] OrganisationError),
+    #[error(transparent)]
     Db(#[from] DbError),
 }
 
@@ -52,6 +55,7 @@ impl Fault for LedgerError {
             Self::Invalid(error) => error.kind(),
             Self::NotFound(error) => error.kind(),
             Self::Denied(error) => error.kind(),
+            Self::Organisation(error) => error.kind(),
             Self::Db(error) => error.kind(),
         }
     }
@@ -67,6 +71,7 @@ impl Fault for LedgerError {
             Self::Invalid(error) => error.code(),
             Self::NotFound(error) => error.code(),
             Self::Denied(error) => error.code(),
+            Self::Organisation(error) => error.code(),
             Self::Db(error) => error.code(),
         }
     }
@@ -87,6 +92,7 @@ impl Fault for LedgerError {
 
     fn retry_after(&self) -> Option<u32> {
         match self {
+            Self::Organisation(error) => error.retry_after(),
             Self::Db(error) => error.retry_after(),
             _ => None,
         }

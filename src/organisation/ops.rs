@@ -38,6 +38,10 @@ pub async fn workspaces_of(conn: &mut Conn, person: PersonId) -> Result<Vec<Work
     store::workspaces_of(conn, person).await
 }
 
+pub async fn has_workspace(conn: &mut Conn, id: WorkspaceId) -> Result<bool, DbError> {
+    store::has_workspace(conn, id).await
+}
+
 /// The organisation of this server.
 pub async fn organisation(conn: &mut Conn) -> Result<Organisation, OrganisationError> {
     store::organisation(conn).await?.ok_or(OrganisationError::NotFounded)

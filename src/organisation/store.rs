@@ -73,6 +73,10 @@ pub async fn default_workspace(conn: &mut Conn) -> Result<Option<WorkspaceId>, D
     Ok(workspaces::table.order(workspaces::id).select(workspaces::id).first(conn).await.optional()?)
 }
 
+pub async fn has_workspace(conn: &mut Conn, id: WorkspaceId) -> Result<bool, DbError> {
+    Ok(diesel::select(diesel::dsl::exists(workspaces::table.find(id))).get_result(conn).await?)
+}
+
 pub async fn join(
     tx: &mut Tx,
     person: PersonId,

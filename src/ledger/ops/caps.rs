@@ -7,13 +7,15 @@ use crate::{
         ctx::Ctx,
         error::{Invalid, NotFound},
         ids::{CapId, OrganisationId},
+        money::Micros,
         paging::{Page, PageRequest},
     },
     ledger::{
         error::LedgerError,
-        model::{Cap, CapFilter, CapState, NewCap, Period, Scope, Window},
+        model::{Cap, CapFilter, CapState, NewCap, Period, Scope, Subject, Window},
         store,
     },
+    organisation::ops as organisation,
     platform::{
         Platform,
         audit::{self, Act},
@@ -59,7 +61,7 @@ pub async fn set_cap(ctx: &Ctx, app: &Platform, new: &NewCap) -> Result<Standing
     let grant = ctx.grant::<CapsEdit>()?;
     app.db
         .write("ledger.set_cap", async |tx| {
-            check(app, new)?;
+            check(tx, new).await?;
             exclude_holds(tx, ctx, grant.organisation()).await?;
             let (cap, before) = store::caps::set(tx, ctx, &grant, new).await?;
             let details = serde_json::json!({
@@ -89,16 +91,27 @@ pub async fn delete_cap(ctx: &Ctx, app: &Platform, id: CapId) -> Result<(), Ledg
         .await
 }
 
-fn check(app: &Platform, new: &NewCap) -> Result<(), Invalid> {
-    let currency = app.config.organisation.currency;
+async fn check(tx: &mut Tx, new: &NewCap) -> Result<(), LedgerError> {
+    let home = organisation::organisation(tx).await?;
+    let currency = home.currency;
     if new.limit.currency != currency {
         let message = format!("This organisation counts in {currency}.");
-        return Err(Invalid::field("limit.currency", "not_offered", message));
+        return Err(Invalid::field("limit.currency", "not_offered", message).into());
     }
-    if new.limit.micros.0 < 0 {
-        return Err(Invalid::field("limit.micros", "out_of_range", "A limit is zero or more."));
+    if new.limit.micros < Micros::ZERO {
+        return Err(Invalid::field("limit.micros", "out_of_range", "A limit is zero or more.").into());
     }
-    Ok(())
+    let known = match new.subject {
+        Subject::Organisation(id) => id == home.id,
+        Subject::Workspace(id) => organisation::has_workspace(tx, id).await?,
+        Subject::Person(id) => organisation::membership(tx, id).await?.is_some(),
+        Subject::EachPerson => true,
+    };
+    if known {
+        Ok(())
+    } else {
+        Err(Invalid::field("subject", "unknown", "There is nobody and nothing of this id here.").into())
+    }
 }
 
 /// Every hold takes the organisation's windows, so whoever holds this one knows that no hold is half way: none is

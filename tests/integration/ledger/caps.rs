@@ -96,8 +96,22 @@ async fn what_makes_no_sense_is_refused_by_field_and_not_stored() {
         (NewCap { subject: own, period: Period::Day, limit: dollars }, "limit.currency"),
         (NewCap { subject: own, period: Period::Day, limit: euros(-1) }, "limit.micros"),
         (NewCap { subject: Subject::Person(PersonId::new(clock)), period: Period::Day, limit: euros(5) }, "subject"),
-        (NewCap { subject: Subject::Workspace(PersonId::new(clock).uuid().into()), period: Period::Day, limit: euros(5) }, "subject"),
-        (NewCap { subject: Subject::Organisation(PersonId::new(clock).uuid().into()), period: Period::Day, limit: euros(5) }, "subject"),
+        (
+            NewCap {
+                subject: Subject::Workspace(PersonId::new(clock).uuid().into()),
+                period: Period::Day,
+                limit: euros(5),
+            },
+            "subject",
+        ),
+        (
+            NewCap {
+                subject: Subject::Organisation(PersonId::new(clock).uuid().into()),
+                period: Period::Day,
+                limit: euros(5),
+            },
+            "subject",
+        ),
     ];
     for (new, field) in cases {
         let error = ops::set_cap(&house.ctx, house.app(), &new).await.unwrap_err();

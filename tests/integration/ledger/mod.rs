@@ -82,7 +82,9 @@ impl House {
                      insert into people (id, mail, name, password_hash, password_changed_at, created_at)
                          values ('{person}', '{person}@example.org', 'Somebody', '', now(), now()) on conflict do nothing;
                      insert into organisation_members (organisation_id, person_id, role, created_at)
-                         values ('{organisation}', '{person}', 'member', now()) on conflict do nothing;"
+                         values ('{organisation}', '{person}', 'member', now()) on conflict do nothing;
+                     insert into workspace_members (workspace_id, person_id, role, created_at)
+                         values ('{workspace}', '{person}', 'editor', now()) on conflict do nothing;"
                 ))
                 .await
                 .unwrap();
@@ -157,7 +159,14 @@ impl House {
             let rows = format!(
                 "select t::text from {table} t where not (to_jsonb(t) @> '{{\"held_micros\": 0, \"spent_micros\": 0}}') order by 1"
             );
-            books.extend(client.query(&rows, &[]).await.unwrap().iter().map(|row| format!("{table} {}", row.get::<_, String>(0))));
+            books.extend(
+                client
+                    .query(&rows, &[])
+                    .await
+                    .unwrap()
+                    .iter()
+                    .map(|row| format!("{table} {}", row.get::<_, String>(0))),
+            );
         }
         books
     }

@@ -188,12 +188,11 @@ impl World {
                 };
                 self.house.hold(&wish).await.map(|()| Outcome::Admitted)
             }
-            Act::Settle { which, actual } => {
-                self.house.settle(self.generations[which], actual).await.map(|settled| Outcome::Charged {
-                    charged: settled.charged.0,
-                    overage: settled.overage.0,
-                })
-            }
+            Act::Settle { which, actual } => self
+                .house
+                .settle(self.generations[which], actual)
+                .await
+                .map(|settled| Outcome::Charged { charged: settled.charged.0, overage: settled.overage.0 }),
             Act::Release { which } => self.house.release(self.generations[which]).await.map(|()| Outcome::Released),
             Act::Cap { slot, limit } => {
                 let (subject, period) = self.slots[slot];
@@ -208,7 +207,8 @@ impl World {
         let (subject, period) = self.slots[slot];
         let client = connect(&self.house.test.database.url()).await;
         let find = "select id from caps where scope = $1 and subject_id is not distinct from $2 and period = $3";
-        let row = client.query_opt(find, &[&subject.scope().as_str(), &subject.uuid(), &period.as_str()]).await.unwrap();
+        let row =
+            client.query_opt(find, &[&subject.scope().as_str(), &subject.uuid(), &period.as_str()]).await.unwrap();
         let Some(row) = row else { return false };
         let id: uuid::Uuid = row.get(0);
         ops::delete_cap(&self.house.ctx, self.house.app(), id.into()).await.unwrap();
@@ -217,10 +217,8 @@ impl World {
 
     async fn counted(&self) -> BTreeMap<Key, (i64, i64)> {
         let client = connect(&self.house.test.database.url()).await;
-        let rows = client
-            .query("select * from cap_windows where (held_micros, spent_micros) <> (0, 0)", &[])
-            .await
-            .unwrap();
+        let rows =
+            client.query("select * from cap_windows where (held_micros, spent_micros) <> (0, 0)", &[]).await.unwrap();
         let read = |row: &tokio_postgres::Row| {
             let (scope, period): (&str, &str) = (row.get("scope"), row.get("period"));
             let scope = scope.parse::<renderkeep::ledger::model::Scope>().unwrap().as_str();

@@ -22,7 +22,9 @@ async fn nothing_sets_aside_more_than_a_cap_leaves() {
     house.held(60).await;
     let client = client(&house).await;
     let person = house.payer.person.uuid();
-    let over = format!("update cap_windows set held_micros = held_micros + 41 where subject_id = '{person}' and period = 'day'");
+    let over = format!(
+        "update cap_windows set held_micros = held_micros + 41 where subject_id = '{person}' and period = 'day'"
+    );
     refused(&client, &over, &SqlState::CHECK_VIOLATION).await;
     let tomorrow = format!(
         "insert into cap_windows (scope, subject_id, period, starts_on, held_micros)
@@ -83,7 +85,8 @@ async fn postings_that_do_not_sum_to_zero_do_not_commit() {
         insert into ledger_postings select act.id, account.id, case account.kind when 'person' then 5 else -4 end
             from act, ledger_accounts account";
     refused(&client, entry, &SqlState::CHECK_VIOLATION).await;
-    let lonely = entry.replace("from act, ledger_accounts account", "from act, ledger_accounts account where kind = 'person'");
+    let lonely =
+        entry.replace("from act, ledger_accounts account", "from act, ledger_accounts account where kind = 'person'");
     refused(&client, &lonely, &SqlState::CHECK_VIOLATION).await;
     client.batch_execute(&entry.replace("-4", "-5")).await.expect("one that does");
 }
