@@ -14,6 +14,7 @@
 pub mod accounts;
 pub mod base;
 pub mod config;
+pub mod console;
 pub mod inference;
 pub mod ledger;
 pub mod organisation;

@@ -5,6 +5,7 @@
 //! cookies and tokens (256 random bits each) as SHA-256.
 
 pub mod error;
+pub mod http;
 pub mod model;
 pub mod ops;
 pub mod pages;

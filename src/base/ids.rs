@@ -83,6 +83,16 @@ fn decode(text: &str) -> Option<Uuid> {
     Some(Uuid::from_u128(bits))
 }
 
+/// An id whose kind is only known as a word, as in the audit log.
+pub fn write(prefix: &str, uuid: Uuid) -> String {
+    format!("{prefix}_{}", encode(uuid))
+}
+
+/// The part after the prefix, whatever that is.
+pub fn read_any(text: &str) -> Option<Uuid> {
+    text.split_once('_').and_then(|(_, rest)| decode(rest))
+}
+
 impl<K: Kind> From<Uuid> for Id<K> {
     fn from(uuid: Uuid) -> Self {
         Self { uuid, kind: PhantomData }

@@ -4,6 +4,7 @@
 //! from the room `accounts`; what they may do is said here. The first start founds the organisation.
 
 pub mod error;
+pub mod http;
 pub mod model;
 pub mod ops;
 pub mod pages;

@@ -27,7 +27,7 @@ pub enum Theme {
 
 impl Theme {
     /// Name of the cookie that keeps the choice.
-    pub const COOKIE: &str = "rk_theme";
+    pub const COOKIE: &str = "__Host-rk_theme";
 
     /// Reads a cookie or form value; anything unknown follows the system.
     pub fn parse(text: &str) -> Self {

@@ -62,3 +62,7 @@ fn admit<P: Permission>(request: &HttpRequest) -> Result<Guard<P>, Problem> {
 pub(in crate::web) fn keys_of(request: &HttpRequest) -> Option<std::sync::Arc<crate::platform::crypto::Keys>> {
     request.app_data::<web::Data<Sealed>>().map(|sealed| sealed.0.keys.clone())
 }
+
+pub(in crate::web) fn config_of(request: &HttpRequest) -> Option<std::sync::Arc<crate::config::Config>> {
+    request.app_data::<web::Data<Sealed>>().map(|sealed| sealed.0.config.clone())
+}

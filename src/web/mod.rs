@@ -1,5 +1,7 @@
 //! Everything that rooms' edges share about HTTP: guards, bodies, problems, routes, pages. Knows no room.
 
+pub mod client;
+pub mod cookies;
 pub mod document;
 pub mod door;
 pub mod errors;

@@ -9,8 +9,7 @@ document.addEventListener("submit", (event) => {
   if (!(form instanceof HTMLFormElement) || !(button instanceof HTMLButtonElement) || button.name !== "theme") return;
   event.preventDefault();
   document.documentElement.dataset.theme = button.value;
-  const secure = location.protocol === "https:" ? "; Secure" : "";
-  document.cookie = `rk_theme=${button.value}; Path=/; Max-Age=31536000; SameSite=Lax${secure}`;
+  document.cookie = `__Host-rk_theme=${button.value}; Path=/; Max-Age=31536000; SameSite=Lax; Secure`;
   for (const other of form.querySelectorAll('button[name="theme"]')) {
     other.setAttribute("aria-pressed", String(other === button));
   }

@@ -1,0 +1,9 @@
+//! The JSON API of the console.
+
+pub mod audit;
+
+use crate::web::route::Route;
+
+pub fn routes() -> Vec<Route> {
+    audit::routes()
+}
