@@ -102,3 +102,15 @@ create table generation_events (
 );
 create index generation_events_age on generation_events (at);
 create index generation_events_generation on generation_events (generation_id);
+
+-- Requests of clients that send them again by themselves and name no key: the same body of the same caller, for a while.
+create table recent_requests (
+    credential_id uuid not null,
+    body_hash bytea not null check (octet_length(body_hash) = 32),
+    person_id uuid not null,
+    generation_id uuid not null references generations (id) on delete cascade,
+    at timestamptz not null,
+    primary key (credential_id, body_hash)
+);
+create index recent_requests_age on recent_requests (at);
+create index recent_requests_generation on recent_requests (generation_id);

@@ -11,6 +11,7 @@ pub mod frame;
 pub mod guard;
 pub mod headers;
 pub mod look;
+pub mod multipart;
 pub mod page;
 pub mod parts;
 pub mod picture;

@@ -387,6 +387,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    recent_requests (credential_id, body_hash) {
+        credential_id -> Uuid,
+        body_hash -> Binary,
+        person_id -> Uuid,
+        generation_id -> Uuid,
+        at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     schedule (name) {
         name -> Text,
         last_started_at -> Timestamptz,
@@ -457,6 +467,7 @@ diesel::joinable!(organisation_members -> organisations (organisation_id));
 diesel::joinable!(organisation_members -> people (person_id));
 diesel::joinable!(price_cards -> models (model_id));
 diesel::joinable!(providers -> egress_destinations (destination_id));
+diesel::joinable!(recent_requests -> generations (generation_id));
 diesel::joinable!(sessions -> people (person_id));
 diesel::joinable!(workspace_members -> people (person_id));
 diesel::joinable!(workspace_members -> workspaces (workspace_id));
@@ -491,6 +502,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     people,
     price_cards,
     providers,
+    recent_requests,
     schedule,
     sessions,
     sign_in_failures,
