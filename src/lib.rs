@@ -17,6 +17,7 @@ pub mod config;
 pub mod console;
 pub mod inference;
 pub mod ledger;
+pub mod library;
 pub mod organisation;
 pub mod platform;
 pub mod web;
