@@ -20,4 +20,5 @@ pub mod ledger;
 pub mod library;
 pub mod organisation;
 pub mod platform;
+pub mod studio;
 pub mod web;

@@ -34,3 +34,9 @@ pub async fn provider(conn: &mut Conn, id: ProviderId) -> Result<super::model::P
 pub async fn price(conn: &mut Conn, id: PriceCardId) -> Result<Option<PriceCard>, InferenceError> {
     store::price(conn, id.uuid()).await
 }
+
+/// What the provider calls the model, also when it was switched off since the work was accepted.
+pub async fn upstream_name(app: &Platform, id: &str) -> Result<String, InferenceError> {
+    let name = store::upstream_name(&mut *app.db.read().await?, id).await?;
+    name.ok_or_else(|| InferenceError::UnknownModel(id.to_owned()))
+}

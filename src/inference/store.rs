@@ -146,6 +146,10 @@ pub async fn provider(conn: &mut Conn, id: Uuid) -> Result<Option<ProviderInfo>,
     Ok(row.map(Into::into))
 }
 
+pub async fn upstream_name(conn: &mut Conn, id: &str) -> Result<Option<String>, InferenceError> {
+    Ok(models::table.find(id).select(models::upstream_name).first(conn).await.optional()?)
+}
+
 /// The price that was in force at `at`, for work that was accepted then.
 pub async fn price(conn: &mut Conn, id: Uuid) -> Result<Option<PriceCard>, InferenceError> {
     let row: Option<PriceRow> =

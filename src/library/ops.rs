@@ -232,6 +232,11 @@ pub async fn reference_bytes(app: &Platform, person: PersonId, id: AssetId) -> R
     Ok((asset, bytes))
 }
 
+/// Somebody's own asset; for callers that proved by other means than a session whose it is.
+pub async fn of_person(app: &Platform, person: PersonId, id: AssetId) -> Result<Asset, LibraryError> {
+    store::find_of(&mut *app.db.read().await?, person, id).await?.ok_or(NotFound.into())
+}
+
 /// The bytes of an asset or a part of them.
 pub async fn content(
     app: &Platform,

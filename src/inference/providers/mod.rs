@@ -10,12 +10,14 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
+use super::error::InferenceError;
 use super::model::{Model, ProviderInfo, ProviderKind, ReferenceRole, Size};
 use crate::base::{
     ctx::Ctx,
     ids::{GenerationId, PersonId},
     money::Micros,
 };
+use crate::platform::Platform;
 
 /// One submission of a generation.
 #[derive(Clone, Debug)]
@@ -141,4 +143,9 @@ pub fn resubmittable(provider: &ProviderInfo, model: &Model) -> bool {
 pub trait Provider {
     /// Sends the work and waits for its end.
     async fn submit(&self, ctx: &Ctx, work: &Work, watch: Arc<dyn Watch>) -> Result<Answer, Failure>;
+}
+
+/// The adapter for a provider.
+pub fn connect(_app: &Platform, provider: &ProviderInfo) -> Result<Box<dyn Provider>, InferenceError> {
+    Err(InferenceError::UnknownModel(provider.slug.clone()))
 }

@@ -1,0 +1,127 @@
+//! What a person's open pages hear: every state change, numbered, and progress in between.
+
+use std::collections::VecDeque;
+
+use tokio::sync::broadcast::error::RecvError;
+
+use super::{
+    error::StudioError,
+    store::{self, Filter},
+    view::{self, GenerationView},
+};
+use crate::{
+    base::{
+        access::{Grant, StudioRead},
+        ids::GenerationId,
+        paging::PageRequest,
+    },
+    platform::{Platform, signals::Signal},
+};
+
+/// The most events that one look brings.
+const BATCH: i64 = 100;
+/// Of somebody who connects without saying what they saw last, this many running generations are told.
+const RUNNING: u32 = 100;
+
+#[derive(Debug)]
+pub enum Event {
+    /// A state change; the number is the event's id.
+    Change(i64, Box<GenerationView>),
+    /// Progress between two state changes; has no id.
+    Progress(Box<GenerationView>),
+    /// What was asked for is too long ago: load everything anew. Carries the newest number.
+    Reset(i64),
+}
+
+/// A person's place in their event log. `next` waits; dropping it costs nothing.
+pub struct Reader {
+    app: Platform,
+    grant: Grant<StudioRead>,
+    signals: tokio::sync::broadcast::Receiver<Signal>,
+    seen: i64,
+    ready: VecDeque<Event>,
+}
+
+impl Reader {
+    /// After event `last`, or with what is running now.
+    pub async fn open(app: &Platform, grant: Grant<StudioRead>, last: Option<i64>) -> Result<Self, StudioError> {
+        // Subscribe before looking, so that nothing falls between.
+        let signals = app.signals.subscribe();
+        let mut reader = Self { app: app.clone(), grant, signals, seen: 0, ready: VecDeque::new() };
+        match last {
+            Some(last) => {
+                reader.seen = last;
+                reader.look().await?;
+            }
+            None => reader.start().await?,
+        }
+        Ok(reader)
+    }
+
+    async fn start(&mut self) -> Result<(), StudioError> {
+        let mut conn = self.app.db.read().await?;
+        self.seen = store::log::last_number(&mut conn, self.grant.person()).await?;
+        let filter = Filter { open: true, ..Filter::default() };
+        let running = store::list(&mut conn, &self.grant, &filter, &PageRequest::first(RUNNING)).await?;
+        // Oldest first, like the log; the newest number lets the browser go on from here.
+        for generation in running.items.iter().rev() {
+            self.ready.push_back(Event::Change(self.seen, Box::new(generation.into())));
+        }
+        Ok(())
+    }
+
+    /// The next event. Ends only by an error.
+    pub async fn next(&mut self) -> Result<Event, StudioError> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(event);
+            }
+            let me = self.grant.person().uuid();
+            match self.signals.recv().await {
+                Ok(Signal::Event(person)) if person == me => self.look().await?,
+                Ok(Signal::Progress { person, generation }) if person == me => {
+                    self.progress(generation.into()).await?;
+                }
+                Ok(Signal::Missed) | Err(RecvError::Lagged(_)) => self.look().await?,
+                Ok(_) => {}
+                // The server stops; the browser connects again and goes on where it was.
+                Err(RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    }
+
+    async fn look(&mut self) -> Result<(), StudioError> {
+        let mut conn = self.app.db.read().await?;
+        let Some(events) = store::log::after(&mut conn, self.grant.person(), self.seen, BATCH).await? else {
+            self.seen = store::log::last_number(&mut conn, self.grant.person()).await?;
+            self.ready.push_back(Event::Reset(self.seen));
+            return Ok(());
+        };
+        let full = i64::try_from(events.len()).unwrap_or(BATCH) == BATCH;
+        for event in events {
+            self.seen = event.number;
+            if let Some(generation) = store::find(&mut conn, &self.grant, event.generation_id.into()).await? {
+                let view = view::restored(event.snapshot, &generation)?;
+                self.ready.push_back(Event::Change(event.number, Box::new(view)));
+            }
+        }
+        drop(conn);
+        if full { Box::pin(self.look()).await } else { Ok(()) }
+    }
+
+    async fn progress(&mut self, id: GenerationId) -> Result<(), StudioError> {
+        let mut conn = self.app.db.read().await?;
+        if let Some(generation) = store::find(&mut conn, &self.grant, id).await? {
+            self.ready.push_back(Event::Progress(Box::new((&generation).into())));
+        }
+        Ok(())
+    }
+}
+
+/// Forgets events and requests that nobody can ask for any more.
+pub async fn forget_old(app: &Platform) -> Result<usize, StudioError> {
+    let before = app.clock.now() - chrono::Duration::hours(25);
+    let mut conn = app.db.read().await?;
+    store::recent::forget(&mut conn, before).await?;
+    Ok(store::log::forget(&mut conn, before).await?)
+}

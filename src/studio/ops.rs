@@ -1,0 +1,438 @@
+//! Use cases of people and administrators.
+
+use chrono::NaiveDate;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    error::StudioError,
+    model::{Fingerprint, Generation, GenerationFault, NewGeneration, NewReference, Progress, State},
+    store::{
+        self, Filter,
+        work::{self, End},
+    },
+    view::{self, GenerationView},
+};
+use crate::{
+    base::{
+        access::{GenerationsResolve, Grant, StudioEdit, StudioRead},
+        ctx::Ctx,
+        error::{Invalid, NotFound},
+        ids::GenerationId,
+        money::{Micros, Money},
+        paging::{Page, PageRequest},
+    },
+    inference::{
+        self,
+        model::{Offer, ReferenceRole},
+    },
+    ledger::{
+        self,
+        model::{NewHold, Quote},
+    },
+    library::{
+        self,
+        model::{AssetKind, NewAsset, Place, Prepared},
+    },
+    platform::{
+        Platform,
+        audit::{self, Act},
+        db::{Conn, DbError, Tx},
+        idempotency::{Answer, Once},
+        signals::{Signal, Signals},
+        storage::Storage,
+    },
+};
+
+/// The queue that generations wait in.
+pub const QUEUE: &str = "generations";
+
+/// A request that was done now, or had been done before.
+pub enum Made {
+    New(Box<Generation>, Answer),
+    Again(Answer),
+}
+
+impl Made {
+    pub fn answer(&self) -> &Answer {
+        match self {
+            Self::New(_, answer) | Self::Again(answer) => answer,
+        }
+    }
+}
+
+/// A picture that came with the request and becomes an asset only if the request is accepted.
+pub struct Upload {
+    pub picture: Prepared,
+    pub name: String,
+    pub role: ReferenceRole,
+    pub strength: Option<f32>,
+}
+
+/// What comes with a request besides itself.
+#[derive(Default)]
+pub struct Beside<'a> {
+    pub uploads: &'a [Upload],
+    pub retry_of: Option<GenerationId>,
+    /// Names a request that its caller may send again without saying so.
+    pub fingerprint: Option<Fingerprint>,
+}
+
+/// Accepts a generation: checked, authorised, its price set aside and its row written, all or nothing.
+pub async fn accept(
+    ctx: &Ctx,
+    app: &Platform,
+    new: &NewGeneration,
+    beside: &Beside<'_>,
+    once: &Once,
+    render: impl Fn(&GenerationView) -> Answer,
+) -> Result<Made, StudioError> {
+    let grant = ctx.grant::<StudioEdit>()?;
+    app.db
+        .write("studio.accept", async |tx| {
+            if let Some(answer) = once.claim(tx, &app.keys, ctx, grant.person()).await? {
+                return Ok(Made::Again(answer));
+            }
+            let new = &with_uploads(tx, ctx, &grant, new, beside.uploads).await?;
+            let (offer, amount) = priced(tx, ctx, &grant, new).await?;
+            let mut generation = draft(ctx, &grant, new, &offer, amount);
+            generation.retry_of = beside.retry_of;
+            store::insert(tx, &grant, &generation, ctx.clock.now()).await?;
+            ledger::ops::hold(tx, ctx, &hold_for(&grant, &generation)).await?;
+            if let Some(fingerprint) = &beside.fingerprint {
+                store::recent::remember(tx, fingerprint, generation.id, ctx.clock.now()).await?;
+            }
+            let generation = announced(tx, ctx, generation.id).await?;
+            Signals::send(tx, &Signal::Work(QUEUE.to_owned())).await?;
+            let answer = render(&GenerationView::from(&generation));
+            once.keep(tx, &app.keys, grant.person(), &answer).await?;
+            Ok(Made::New(Box::new(generation), answer))
+        })
+        .await
+}
+
+/// The request with its uploads as references; they are assets from here on, or from nowhere on if it is refused.
+async fn with_uploads(
+    tx: &mut Tx,
+    ctx: &Ctx,
+    grant: &Grant<StudioEdit>,
+    new: &NewGeneration,
+    uploads: &[Upload],
+) -> Result<NewGeneration, StudioError> {
+    let place = Place { workspace: grant.workspace(), person: grant.person() };
+    let mut new = new.clone();
+    for upload in uploads {
+        let kind = if upload.role == ReferenceRole::Mask { AssetKind::Mask } else { AssetKind::Upload };
+        let asset = NewAsset { kind, name: upload.name.clone(), generation: None };
+        let asset = library::ops::add(tx, ctx, place, &upload.picture, &asset).await?;
+        new.references.push(NewReference { asset: asset.id, role: upload.role, strength: upload.strength });
+    }
+    Ok(new)
+}
+
+/// The generation that the same caller asked for with the same words a moment ago.
+pub async fn recent(app: &Platform, fingerprint: &Fingerprint) -> Result<Option<GenerationId>, StudioError> {
+    let since = app.clock.now() - chrono::Duration::minutes(10);
+    Ok(store::recent::find(&mut *app.db.read().await?, fingerprint, since).await?)
+}
+
+/// The model that is asked for, and the most that it can cost; refuses everything that is wrong with the request.
+async fn priced(
+    conn: &mut Conn,
+    ctx: &Ctx,
+    grant: &Grant<StudioEdit>,
+    new: &NewGeneration,
+) -> Result<(Offer, Money), StudioError> {
+    if new.workspace.is_some_and(|workspace| workspace != grant.workspace()) {
+        return Err(Invalid::field("workspace", "unknown", "There is no such workspace of yours.").into());
+    }
+    let offer = inference::ops::offer(conn, &new.model).await?;
+    offer.model.check(&new.request())?;
+    let assets: Vec<_> = new.references.iter().map(|reference| reference.asset).collect();
+    library::ops::references(conn, &ctx.grant()?, &assets).await?;
+    let price =
+        offer.price.as_ref().ok_or_else(|| inference::error::InferenceError::UnpricedModel(new.model.clone()))?;
+    let size = new.size.unwrap_or_else(|| offer.model.usual_size());
+    let amount = price.estimate(&new.request(), size)?;
+    Ok((offer, amount))
+}
+
+fn draft(ctx: &Ctx, grant: &Grant<StudioEdit>, new: &NewGeneration, offer: &Offer, amount: Money) -> Generation {
+    let now = ctx.clock.now();
+    let id = GenerationId::new(&ctx.clock);
+    Generation {
+        id,
+        workspace: grant.workspace(),
+        person: grant.person(),
+        model: offer.model.id.clone(),
+        provider_id: offer.provider.id,
+        provider: offer.provider.slug.clone(),
+        prompt: new.prompt.clone(),
+        size: new.size.unwrap_or_else(|| offer.model.usual_size()),
+        count: new.count,
+        seed: new.seed,
+        parameters: new.parameters.clone(),
+        references: new.references.clone(),
+        state: State::Queued,
+        price_card: offer.price.as_ref().map_or_else(|| id.uuid().into(), |price| price.id),
+        held: amount.micros,
+        actual: None,
+        overage: None,
+        currency: amount.currency,
+        error: None,
+        attempts: 0,
+        retry_of: None,
+        cancel_requested: false,
+        resubmittable: inference::providers::resubmittable(&offer.provider, &offer.model),
+        outputs: Vec::new(),
+        progress: Progress::default(),
+        place: None,
+        created_at: now,
+        started_at: None,
+        ended_at: None,
+    }
+}
+
+fn hold_for(grant: &Grant<StudioEdit>, generation: &Generation) -> NewHold {
+    NewHold {
+        generation: generation.id,
+        organisation: grant.organisation(),
+        workspace: generation.workspace,
+        person: generation.person,
+        provider: generation.provider_id,
+        price_card: Some(generation.price_card),
+        amount: generation.money(generation.held),
+    }
+}
+
+/// Writes the generation's state into its person's event log and wakes whoever watches. Call it after every change.
+pub(in crate::studio) async fn announced(tx: &mut Tx, ctx: &Ctx, id: GenerationId) -> Result<Generation, StudioError> {
+    let generation = store::load(tx, id).await?.ok_or(NotFound)?;
+    let snapshot = view::snapshot(&GenerationView::from(&generation))?;
+    store::log::append(tx, generation.person, id, snapshot, ctx.clock.now()).await?;
+    Signals::send(tx, &Signal::Event(generation.person.uuid())).await?;
+    Ok(generation)
+}
+
+/// What the request would cost and what would be left; nothing is stored.
+pub async fn quote(ctx: &Ctx, app: &Platform, new: &NewGeneration) -> Result<(Money, Quote), StudioError> {
+    let grant = ctx.grant::<StudioEdit>()?;
+    let mut conn = app.db.read().await?;
+    let (_, amount) = priced(&mut conn, ctx, &grant, new).await?;
+    let quote =
+        ledger::ops::quote(&mut conn, ctx, grant.organisation(), grant.workspace(), grant.person(), amount).await?;
+    Ok((amount, quote))
+}
+
+pub async fn find(app: &Platform, grant: &Grant<StudioRead>, id: GenerationId) -> Result<Generation, StudioError> {
+    let found = store::find(&mut *app.db.read().await?, grant, id).await?;
+    Ok(found.ok_or(NotFound)?)
+}
+
+pub async fn list(
+    app: &Platform,
+    grant: &Grant<StudioRead>,
+    filter: &Filter,
+    page: &PageRequest,
+) -> Result<Page<Generation>, StudioError> {
+    Ok(store::list(&mut *app.db.read().await?, grant, filter, page).await?)
+}
+
+/// The newest preview with its version.
+pub async fn preview(
+    app: &Platform,
+    grant: &Grant<StudioRead>,
+    id: GenerationId,
+) -> Result<(i32, Vec<u8>), StudioError> {
+    let found = store::preview(&mut *app.db.read().await?, grant, id).await?;
+    Ok(found.ok_or(NotFound)?)
+}
+
+/// Running and waiting generations of a person, for the queue chip.
+pub async fn counts(conn: &mut Conn, person: crate::base::ids::PersonId) -> Result<(i64, i64), DbError> {
+    store::counts(conn, person.uuid()).await
+}
+
+/// Stops a generation. Before it was sent it ends at once and costs nothing; after that the provider is asked to stop
+/// where it can, and what it bills is charged.
+pub async fn cancel(ctx: &Ctx, app: &Platform, id: GenerationId) -> Result<Generation, StudioError> {
+    let grant = ctx.grant::<StudioEdit>()?;
+    app.db
+        .write("studio.cancel", async |tx| {
+            let generation = own(tx, &grant, id).await?;
+            match generation.state {
+                state if state.ended() => Err(StudioError::Ended),
+                State::Queued => cancelled(tx, ctx, &generation, Micros::ZERO).await,
+                _ => {
+                    work::request_cancel(tx, id, ctx.clock.now()).await?;
+                    Signals::send(tx, &Signal::Cancel(id.uuid())).await?;
+                    Ok(generation)
+                }
+            }
+        })
+        .await
+}
+
+/// Ends a generation as cancelled, charged what the provider billed.
+pub(in crate::studio) async fn cancelled(
+    tx: &mut Tx,
+    ctx: &Ctx,
+    generation: &Generation,
+    billed: Micros,
+) -> Result<Generation, StudioError> {
+    let fault = GenerationFault {
+        code: "generation.cancelled".to_owned(),
+        message: "It was cancelled before it was done.".to_owned(),
+        retryable: true,
+    };
+    ended_without_pictures(tx, ctx, generation, State::Cancelled, billed, fault).await
+}
+
+/// Ends a generation that made nothing: its money is settled, its leftovers given up, everybody told.
+pub(in crate::studio) async fn ended_without_pictures(
+    tx: &mut Tx,
+    ctx: &Ctx,
+    generation: &Generation,
+    state: State,
+    billed: Micros,
+    fault: GenerationFault,
+) -> Result<Generation, StudioError> {
+    let now = ctx.clock.now();
+    let overage = settled(tx, ctx, generation.id, billed).await?;
+    for object in work::drop_raw(tx, generation.id).await? {
+        Storage::doom(tx, &ctx.clock, object).await?;
+    }
+    let attempt = if state == State::Cancelled { "cancelled" } else { "failed" };
+    work::close_attempts(tx, generation.id, attempt, Some(billed), now).await?;
+    let end = End { state, actual: billed, overage, error: Some(fault) };
+    work::end(tx, generation.id, &end, now).await?;
+    announced(tx, ctx, generation.id).await
+}
+
+/// Posts what was billed, or gives the whole hold back. Returns what was billed above the hold.
+pub(in crate::studio) async fn settled(
+    tx: &mut Tx,
+    ctx: &Ctx,
+    id: GenerationId,
+    billed: Micros,
+) -> Result<Micros, StudioError> {
+    if billed == Micros::ZERO {
+        ledger::ops::release(tx, ctx, id).await?;
+        Ok(Micros::ZERO)
+    } else {
+        Ok(ledger::ops::settle(tx, ctx, id, billed).await?.overage)
+    }
+}
+
+/// Locks an own generation, or says that there is none.
+async fn own(tx: &mut Tx, grant: &Grant<StudioEdit>, id: GenerationId) -> Result<Generation, StudioError> {
+    let found = store::lock(tx, id).await?;
+    Ok(found
+        .filter(|generation| generation.person == grant.person() && generation.workspace == grant.workspace())
+        .ok_or(NotFound)?)
+}
+
+/// Asks again for what did not work; a new generation that names the old one.
+pub async fn retry(
+    ctx: &Ctx,
+    app: &Platform,
+    id: GenerationId,
+    once: &Once,
+    render: impl Fn(&GenerationView) -> Answer,
+) -> Result<Made, StudioError> {
+    let old = find(app, &ctx.grant()?, id).await?;
+    if !old.state.retryable() {
+        return Err(StudioError::NotRetryable);
+    }
+    let beside = Beside { retry_of: Some(id), ..Beside::default() };
+    accept(ctx, app, &again(&old), &beside, once, render).await
+}
+
+/// The request that an old generation was made from.
+pub fn again(old: &Generation) -> NewGeneration {
+    NewGeneration {
+        model: old.model.clone(),
+        prompt: old.prompt.clone(),
+        size: Some(old.size),
+        count: old.count,
+        seed: old.seed,
+        references: old.references.iter().map(NewReference::clone).collect(),
+        parameters: old.parameters.clone(),
+        workspace: None,
+    }
+}
+
+/// Ends a generation whose answer was lost, with what the provider turned out to have charged.
+pub async fn resolve(
+    ctx: &Ctx,
+    app: &Platform,
+    id: GenerationId,
+    charged: Money,
+    reason: &str,
+) -> Result<Generation, StudioError> {
+    let _grant = ctx.grant::<GenerationsResolve>()?;
+    app.db
+        .write("studio.resolve", async |tx| {
+            let generation = store::lock(tx, id).await?.ok_or(NotFound)?;
+            if generation.state != State::Unknown {
+                return Err(StudioError::NotUnknown);
+            }
+            check_charge(&generation, charged)?;
+            let fault = GenerationFault {
+                code: "provider.lost".to_owned(),
+                message: "The provider's answer was lost. An administrator looked into it and closed it.".to_owned(),
+                retryable: true,
+            };
+            let act = Act::done("generations.resolve")
+                .on("generation", id)
+                .because(reason)
+                .details(json!({"charged_micros": charged.micros.0}));
+            audit::record(tx, ctx, act).await?;
+            ended_without_pictures(tx, ctx, &generation, State::Failed, charged.micros, fault).await
+        })
+        .await
+}
+
+fn check_charge(generation: &Generation, charged: Money) -> Result<(), Invalid> {
+    if charged.currency != generation.currency {
+        let message = format!("This organisation counts in {}.", generation.currency);
+        return Err(Invalid::field("charged.currency", "wrong_currency", message));
+    }
+    if charged.micros < Micros::ZERO {
+        return Err(Invalid::field("charged.micros", "out_of_range", "A charge cannot be below zero."));
+    }
+    Ok(())
+}
+
+/// Waits until the generation has ended or is unknown, or `stop` says that nobody waits any more.
+pub async fn wait_for_end(
+    app: &Platform,
+    grant: &Grant<StudioRead>,
+    id: GenerationId,
+    stop: &CancellationToken,
+) -> Result<Generation, StudioError> {
+    let mut signals = app.signals.subscribe();
+    loop {
+        let generation = find(app, grant, id).await?;
+        if generation.state.ended() || generation.state == State::Unknown {
+            return Ok(generation);
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(generation),
+            _ = signals.recv() => {}
+            // A signal can be missed; a look costs little.
+            () = tokio::time::sleep(std::time::Duration::from_secs(2)) => {}
+        }
+    }
+}
+
+/// What ended generations cost on each day since `first`.
+pub async fn spent_since(
+    app: &Platform,
+    grant: &Grant<StudioRead>,
+    first: NaiveDate,
+) -> Result<Vec<(NaiveDate, Micros)>, StudioError> {
+    let since = first.and_time(chrono::NaiveTime::MIN).and_utc();
+    let entries = store::spent_by_day(&mut *app.db.read().await?, grant, since).await?;
+    Ok(entries.into_iter().map(|(at, micros)| (at.date_naive(), Micros(micros))).collect())
+}

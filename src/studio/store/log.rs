@@ -1,0 +1,87 @@
+//! The event log: each person's state changes, numbered without gaps.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    base::ids::{GenerationId, PersonId},
+    platform::db::{
+        Conn, DbError, Tx,
+        schema::{event_streams, generation_events},
+    },
+};
+
+/// One state change as it was.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = generation_events)]
+pub struct Event {
+    pub number: i64,
+    pub generation_id: Uuid,
+    pub snapshot: Value,
+}
+
+/// Appends to the person's log. Taking the next number locks the log until the transaction ends, so numbers appear in
+/// order and a reader never sees a gap that is filled later.
+pub async fn append(
+    tx: &mut Tx,
+    person: PersonId,
+    generation: GenerationId,
+    snapshot: Value,
+    now: DateTime<Utc>,
+) -> Result<(), DbError> {
+    use event_streams as s;
+    let number: i64 = diesel::insert_into(s::table)
+        .values((s::person_id.eq(person), s::last_number.eq(1i64)))
+        .on_conflict(s::person_id)
+        .do_update()
+        .set(s::last_number.eq(s::last_number + 1))
+        .returning(s::last_number)
+        .get_result(&mut **tx)
+        .await?;
+    use generation_events as e;
+    diesel::insert_into(e::table)
+        .values((
+            e::person_id.eq(person),
+            e::number.eq(number),
+            e::generation_id.eq(generation),
+            e::snapshot.eq(snapshot),
+            e::at.eq(now),
+        ))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// The number of the person's newest event.
+pub async fn last_number(conn: &mut Conn, person: PersonId) -> Result<i64, DbError> {
+    Ok(event_streams::table.find(person).select(event_streams::last_number).first(conn).await.optional()?.unwrap_or(0))
+}
+
+/// Events after `number`, oldest first. None when some of them were forgotten already, or never were.
+pub async fn after(conn: &mut Conn, person: PersonId, number: i64, limit: i64) -> Result<Option<Vec<Event>>, DbError> {
+    use generation_events as e;
+    let last = last_number(conn, person).await?;
+    if number > last {
+        return Ok(None);
+    }
+    let events: Vec<Event> = e::table
+        .filter(e::person_id.eq(person).and(e::number.gt(number)))
+        .order(e::number)
+        .limit(limit)
+        .select(Event::as_select())
+        .load(conn)
+        .await?;
+    let complete = match events.as_slice().first() {
+        Some(first) => first.number == number + 1,
+        None => number == last,
+    };
+    Ok(complete.then_some(events))
+}
+
+/// Forgets what is older than `before`; returns how many events.
+pub async fn forget(conn: &mut Conn, before: DateTime<Utc>) -> Result<usize, DbError> {
+    Ok(diesel::delete(generation_events::table.filter(generation_events::at.lt(before))).execute(conn).await?)
+}
