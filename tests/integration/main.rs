@@ -7,3 +7,4 @@ mod ledger;
 mod migrations;
 mod storage;
 mod support;
+mod telemetry;

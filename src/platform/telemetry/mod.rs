@@ -1,9 +1,13 @@
-//! Logs, metrics, and the notices that every page shows.
+//! Logs, metrics, health, and the notices that every page shows.
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
 };
+
+pub mod health;
+pub mod logs;
+pub mod metrics;
 
 /// What is wrong at the moment, in one sentence each, by part. Set by whoever watches the part, shown on every page.
 #[derive(Clone, Default)]
