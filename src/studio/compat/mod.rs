@@ -129,7 +129,7 @@ async fn edit_image(guard: Guard<StudioEdit>, request: HttpRequest, body: Multip
                 let role = file_role(&name)?;
                 let person = guard.ctx.acting()?.person;
                 let picture = library::ops::prepare(&guard.app, &guard.ctx, person, stream).await?;
-                marks.push(format!("{name}:{file_name}:{}", data_encoding::HEXLOWER.encode(&picture.sha256)));
+                marks.push(format!("{name}:{file_name}:{}", data_encoding::HEXLOWER.encode(&picture.original.sha256)));
                 let name = if file_name.is_empty() { "picture".to_owned() } else { file_name };
                 uploads.push(Upload { picture, name, role, strength: None });
             }

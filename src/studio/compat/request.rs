@@ -47,11 +47,13 @@ pub struct ImageRequest {
     pub partial_images: Option<u32>,
     #[schema(minimum = 0, maximum = 4294967295u32)]
     pub seed: Option<u32>,
-    /// Whom OpenAI should hold responsible; nobody needs it here.
+    /// Whom OpenAI should hold responsible. Taken and not kept: the token says who it is.
     #[schema(max_length = 255)]
-    pub user: Option<String>,
+    #[serde(rename = "user")]
+    _user: Option<String>,
     #[schema(max_length = 255)]
-    pub safety_identifier: Option<String>,
+    #[serde(rename = "safety_identifier")]
+    _safety_identifier: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]

@@ -176,7 +176,7 @@ pub(in crate::studio::pages) async fn shelf<P: Permission>(
     let assets = library::ops::find_all(&mut *guard.app.db.read().await?, &guard.ctx.grant()?, &ids).await?;
     let titles: HashMap<String, String> =
         offers(guard).await?.into_iter().map(|offer| (offer.model.id, offer.model.title)).collect();
-    Ok(Shelf { assets: found.into_iter().map(|asset| (asset.id, asset)).collect(), titles, now: guard.ctx.clock.now() })
+    Ok(Shelf { assets, titles, now: guard.ctx.clock.now() })
 }
 
 async fn show_fields(guard: Guard<StudioRead>, request: HttpRequest) -> Result<HttpResponse, Problem> {
