@@ -12,6 +12,7 @@
 //! ```
 
 pub mod accounts;
+pub mod app;
 pub mod base;
 pub mod config;
 pub mod console;

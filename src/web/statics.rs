@@ -4,7 +4,10 @@
 //! a strict policy allows no import map. Any change moves every address, so answers may be cached
 //! for ever.
 
-use std::sync::LazyLock;
+use std::{io::Write, sync::LazyLock};
+
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
 
 /// One static file.
 pub struct StaticFile {
@@ -79,6 +82,20 @@ pub fn find(hash: &str, path: &str) -> Option<&'static StaticFile> {
         return None;
     }
     FILES.iter().find(|file| file.path == path)
+}
+
+/// The file compressed, made once; none for what is compressed already.
+pub fn zipped(file: &StaticFile) -> Option<Bytes> {
+    static ZIPPED: LazyLock<Vec<(&'static str, Bytes)>> = LazyLock::new(|| FILES.iter().filter_map(zip).collect());
+    ZIPPED.iter().find(|(path, _)| *path == file.path).map(|(_, bytes)| bytes.clone())
+}
+
+fn zip(file: &StaticFile) -> Option<(&'static str, Bytes)> {
+    let text = file.media_type.starts_with("text/") || file.media_type == SVG;
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    // Writing to memory does not fail; if it did, the file goes out as it is.
+    let bytes = encoder.write_all(file.bytes).and_then(|()| encoder.finish()).ok()?;
+    text.then(|| (file.path, bytes.into()))
 }
 
 // FNV-1a: it only has to differ when a file differs, nobody attacks our own build.

@@ -1,0 +1,150 @@
+//! Start and stop, in order: database, store, catalog, background work, listener; and backwards.
+
+use std::{net::TcpListener, path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use secrecy::ExposeSecret;
+use tokio::task::LocalSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{rooms, server};
+use crate::{
+    base::clock::Clock,
+    config::Config,
+    organisation::{self, model::FirstPassword},
+    platform::{
+        Platform,
+        crypto::Keys,
+        db::{Db, migrate},
+        egress::Egress,
+        jobs,
+        signals::Signals,
+        storage::{Storage, minio::Minio},
+        telemetry::Notices,
+    },
+    studio,
+};
+
+/// How long a running generation may go on after a stop was asked for; what is not done then is taken up at the next
+/// start.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// Which parts of the server this process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Roles {
+    pub web: bool,
+    pub worker: bool,
+}
+
+impl Roles {
+    pub const ALL: Self = Self { web: true, worker: true };
+}
+
+/// Where a store on this machine keeps its data, if it is one.
+pub type StoreDirectory = Option<PathBuf>;
+
+/// Opens everything that the server stands on: the database with this version's schema, the store with its bucket.
+pub async fn open(config: Config, store_directory: StoreDirectory, notices: Notices) -> anyhow::Result<Platform> {
+    let url = config.database.url.expose_secret().to_owned();
+    let applied = migrate::run(&url).await.context("The database could not be brought to this version")?;
+    if applied > 0 {
+        tracing::info!(applied, "migrations were applied");
+    }
+    let minio = Minio::new(&config.storage, store_directory).context("The store's settings are not right")?;
+    minio.prepare().await.context("The store did not answer")?;
+    let clock = Clock::system();
+    let db = Db::new(&url, config.database.connections)?;
+    let root = root_key(&config)?;
+    Ok(Platform {
+        egress: Egress::new(db.clone(), clock.clone()),
+        clock,
+        keys: Arc::new(Keys::new(&root)),
+        db,
+        storage: Storage::new(Arc::new(minio)),
+        signals: Signals::default(),
+        notices,
+        config: Arc::new(config),
+    })
+}
+
+fn root_key(config: &Config) -> anyhow::Result<[u8; 32]> {
+    let text = config.secrets.root_key.expose_secret();
+    data_encoding::HEXLOWER_PERMISSIVE
+        .decode(text.trim().as_bytes())
+        .ok()
+        .and_then(|bytes| bytes.try_into().ok())
+        .context("secrets.root_key is not 64 hexadecimal digits; make one with: openssl rand -hex 32")
+}
+
+/// The organisation and its first owner on the first start, and the catalog on every start. Returns the one-time
+/// password as long as the first owner has not chosen one.
+pub async fn prepare(platform: &Platform) -> anyhow::Result<Option<FirstPassword>> {
+    let first = organisation::ops::bootstrap(platform).await?;
+    Ok(first)
+}
+
+/// Runs until `stop`, then stops in order: no new requests, running ones to their end, background work, wake-ups.
+pub async fn run(
+    platform: Platform,
+    roles: Roles,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let background = CancellationToken::new();
+    let worker = if roles.worker { Some(start_worker(&platform, background.clone())?) } else { None };
+    let listening = CancellationToken::new();
+    let signals = platform.signals.clone();
+    let url = platform.db.url().to_owned();
+    let wakeups = tokio::task::spawn({
+        let listening = listening.clone();
+        async move { signals.listen(&url, listening).await }
+    });
+    let served = serve(&platform, roles, listener, &stop).await;
+    background.cancel();
+    if let Some(worker) = worker {
+        let ended = tokio::task::spawn_blocking(move || worker.join()).await?;
+        if ended.is_err() {
+            tracing::error!("background work ended in a panic; what it had leased is taken up at the next start");
+        }
+    }
+    listening.cancel();
+    wakeups.await?;
+    served
+}
+
+async fn serve(
+    platform: &Platform,
+    roles: Roles,
+    listener: TcpListener,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    if !roles.web {
+        drop(listener);
+        stop.cancelled().await;
+        return Ok(());
+    }
+    let server = server::serve(platform.clone(), listener)?;
+    let handle = server.handle();
+    tokio::pin!(server);
+    tokio::select! {
+        end = &mut server => return end.context("The web server stopped by itself"),
+        () = stop.cancelled() => {}
+    }
+    let ((), end) = tokio::join!(handle.stop(true), server);
+    end.context("The web server did not stop as it should")
+}
+
+/// Background work on a thread of its own: its futures stay on it, and long ones do not slow down answers.
+fn start_worker(platform: &Platform, stop: CancellationToken) -> anyhow::Result<std::thread::JoinHandle<()>> {
+    let platform = platform.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let work = move || {
+        let local = LocalSet::new();
+        runtime.block_on(local.run_until(async {
+            let generations = studio::pipeline::run(platform.clone(), stop.clone(), GRACE);
+            let others = jobs::run(platform.clone(), rooms::jobs(), rooms::reconcilers(), stop.clone());
+            tokio::join!(generations, others);
+        }));
+    };
+    Ok(std::thread::Builder::new().name("worker".to_owned()).spawn(work)?)
+}
