@@ -6,6 +6,7 @@
 
 pub mod error;
 pub mod http;
+pub mod jobs;
 pub mod model;
 pub mod ops;
 pub mod pages;

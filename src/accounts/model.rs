@@ -11,6 +11,9 @@ use crate::base::{
     ids::{PersonId, SessionId, TokenId},
 };
 
+/// The session's cookie. The prefix makes browsers refuse it from other hosts, over plain networks and with other paths.
+pub const SESSION_COOKIE: &str = "__Host-rk_session";
+
 /// A mail address in its one normal form: trimmed and in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mail(String);

@@ -1,10 +1,12 @@
 //! Tests of the rooms and of the program on a real Postgres, in one binary.
 #![cfg(test)]
 
+mod accounts;
 mod egress;
 mod jobs;
 mod ledger;
 mod migrations;
+mod organisation;
 mod storage;
 mod support;
 mod telemetry;

@@ -13,7 +13,11 @@ use super::{
     with_next,
 };
 use crate::{
-    accounts::{error::AccountsError, model::SignedIn, ops},
+    accounts::{
+        error::AccountsError,
+        model::{SESSION_COOKIE, SignedIn},
+        ops,
+    },
     base::{
         access::{OwnSession, Public},
         ctx::Ctx,
@@ -50,7 +54,7 @@ pub async fn sign_in_page(
         let to = if acting.must_change_password { with_next("/password", next) } else { after(next).to_owned() };
         return Ok(page::see_other(&to));
     }
-    let state = match (way.value.left, cookies::session_of(&request)) {
+    let state = match (way.value.left, cookies::value_of(&request, SESSION_COOKIE)) {
         (Some(true), _) => SignInState::SignedOut,
         (_, Some(_)) => SignInState::Expired,
         _ => SignInState::Fresh,
@@ -92,7 +96,7 @@ pub async fn sign_in(
 ) -> Result<HttpResponse, Problem> {
     let Guard { ctx, app, .. } = &guard;
     let SignInForm { mail, password, next } = form.0;
-    let before = cookies::session_of(&request);
+    let before = cookies::value_of(&request, SESSION_COOKIE);
     let refused = match ops::sign_in(ctx, app, &mail, &password, &client.into(), before.as_deref()).await {
         Ok(signed_in) => {
             let to = match signed_in.must_change_password {
@@ -123,14 +127,14 @@ fn throttled(ctx: &Ctx, seconds: u32) -> SignInState {
 /// Lets the browser in with its new session.
 pub(super) fn enter(app: &Platform, signed_in: &SignedIn, to: &str) -> HttpResponse {
     let mut response = page::see_other(to);
-    cookies::give_session(&mut response, &signed_in.cookie, app.config.sessions.absolute_hours);
+    cookies::give(&mut response, SESSION_COOKIE, &signed_in.cookie, app.config.sessions.absolute_hours);
     response
 }
 
 pub async fn sign_out(guard: Guard<OwnSession>, _form: Form<Nothing>) -> Result<HttpResponse, Problem> {
     ops::sign_out(&guard.ctx, &guard.app).await?;
     let mut response = page::see_other("/sign-in?left=true");
-    cookies::take_session(&mut response);
+    cookies::give(&mut response, SESSION_COOKIE, "", 0);
     let clear = header::HeaderValue::from_static("\"cache\", \"storage\"");
     response.headers_mut().insert(header::HeaderName::from_static("clear-site-data"), clear);
     Ok(response)

@@ -87,6 +87,11 @@ impl Database {
         text.lines().filter(|line| !line.contains("restrict ")).map(|line| format!("{line}\n")).collect()
     }
 
+    /// Every row, as `pg_dump` writes it.
+    pub fn data_dump(&self) -> String {
+        self.run("pg_dump", &["--data-only"])
+    }
+
     /// What `psql` prints when it runs this file.
     pub fn psql(&self, file: &Path) -> String {
         self.run("psql", &["-X", "-q", "-f", &file.to_string_lossy()])
