@@ -31,6 +31,47 @@ impl Micros {
     }
 }
 
+/// What a person typed is not an amount.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAnAmount {
+    #[error("Write an amount such as 20 or 20.50.")]
+    Shape,
+    #[error("Write an amount of zero or more.")]
+    Negative,
+    #[error("This amount is too large.")]
+    TooLarge,
+}
+
+/// Reads `20`, `20.5` and `0.0025`: up to six decimals, a point and nothing between thousands.
+impl std::str::FromStr for Micros {
+    type Err = NotAnAmount;
+
+    fn from_str(text: &str) -> Result<Self, NotAnAmount> {
+        let text = text.trim();
+        if let Some(rest) = text.strip_prefix(['-', '\u{2212}']) {
+            return rest.parse::<Self>().and(Err(NotAnAmount::Negative));
+        }
+        let (units, decimals) = text.split_once('.').unwrap_or((text, "0"));
+        let plain = |digits: &str| !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
+        if !plain(units) || !plain(decimals) || decimals.len() > 6 {
+            return Err(NotAnAmount::Shape);
+        }
+        let micros = format!("{units}{decimals:0<6}");
+        micros.parse().map(Self).map_err(|_| NotAnAmount::TooLarge)
+    }
+}
+
+impl Micros {
+    /// As `from_str` reads it, with at least two decimals: `20.00`, for a field that is to be edited.
+    pub fn decimal(self) -> String {
+        let sign = if self.0 < 0 { "-" } else { "" };
+        let all = self.0.unsigned_abs();
+        let decimals = format!("{:06}", all % 1_000_000);
+        let kept = decimals.trim_end_matches('0').len().max(2);
+        format!("{sign}{}.{}", all / 1_000_000, decimals.chars().take(kept).collect::<String>())
+    }
+}
+
 /// An ISO 4217 code, such as `EUR`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Currency([u8; 3]);
@@ -139,6 +180,24 @@ mod tests {
         assert_eq!(show(2_500, "EUR"), "€0.0025");
         assert_eq!(show(-1_234_567_000_000, "USD"), "-$1,234,567.00");
         assert_eq!(show(3_000_000, "CHF"), "CHF\u{a0}3.00");
+    }
+
+    #[test]
+    fn what_people_type_is_read_exactly_or_not_at_all() {
+        let read = |text: &str| text.parse::<Micros>().map(|micros| micros.0);
+        assert_eq!(read("20"), Ok(20_000_000));
+        assert_eq!(read(" 20.5 "), Ok(20_500_000));
+        assert_eq!(read("0.0025"), Ok(2_500));
+        assert_eq!(read("9223372036854.775807"), Ok(i64::MAX));
+        assert_eq!(read("9223372036854.775808"), Err(NotAnAmount::TooLarge));
+        assert_eq!(read("-5"), Err(NotAnAmount::Negative));
+        for wrong in ["", ".", "5.", ".5", "1,000", "20,50", "1e3", "+5", "--5", "0.0000001", "twenty", "\u{663}"] {
+            assert_eq!(read(wrong), Err(NotAnAmount::Shape), "{wrong}");
+        }
+        for micros in [0, 1, 2_500, 20_000_000, i64::MAX] {
+            assert_eq!(read(&Micros(micros).decimal()), Ok(micros));
+        }
+        assert_eq!(Micros(20_000_000).decimal(), "20.00");
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 pub mod data_map;
 pub mod error;
+pub mod http;
 pub mod model;
 pub mod ops;
 mod store;

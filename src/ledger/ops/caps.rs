@@ -7,12 +7,12 @@ use crate::{
         ctx::Ctx,
         error::{Invalid, NotFound},
         ids::{CapId, OrganisationId},
-        money::Micros,
+        money::{Micros, Money},
         paging::{Page, PageRequest},
     },
     ledger::{
         error::LedgerError,
-        model::{Cap, CapFilter, CapState, NewCap, Period, Scope, Subject, Window},
+        model::{Cap, CapFilter, CapState, NewCap, Period, Scope, Subject, Sums, Window},
         store,
     },
     organisation::ops as organisation,
@@ -56,21 +56,64 @@ fn window(cap: &Cap, clock: &Clock) -> Option<Window> {
     Some(Window { scope: cap.subject.scope(), subject: cap.subject.uuid()?, period: cap.period, starts_on })
 }
 
+/// What a subject's windows of today have counted, whether caps look at them or not.
+pub async fn counted(
+    ctx: &Ctx,
+    app: &Platform,
+    _grant: &Grant<CapsRead>,
+    subject: Subject,
+) -> Result<Vec<(Period, Sums)>, LedgerError> {
+    let today = ctx.clock.today();
+    let Some(id) = subject.uuid() else { return Ok(Vec::new()) };
+    let window =
+        |period: Period| Window { scope: subject.scope(), subject: id, period, starts_on: period.start(today) };
+    let windows = Period::ALL.map(window);
+    let sums = store::windows(&mut *app.db.read().await?, &windows).await?;
+    let of =
+        |window: Window| sums.iter().find(|(other, _)| *other == window).map(|(_, sums)| *sums).unwrap_or_default();
+    Ok(windows.map(|window| (window.period, of(window))).to_vec())
+}
+
+pub async fn find_cap(app: &Platform, _grant: &Grant<CapsRead>, id: CapId) -> Result<Cap, LedgerError> {
+    Ok(store::caps::find(&mut *app.db.read().await?, id).await?.ok_or(NotFound)?)
+}
+
 /// Sets the one cap of this subject and period. It counts at once, with what was spent before.
 pub async fn set_cap(ctx: &Ctx, app: &Platform, new: &NewCap) -> Result<Standing, LedgerError> {
     let grant = ctx.grant::<CapsEdit>()?;
     app.db
         .write("ledger.set_cap", async |tx| {
-            check(tx, new).await?;
             exclude_holds(tx, ctx, grant.organisation()).await?;
-            let (cap, before) = store::caps::set(tx, ctx, &grant, new).await?;
-            let details = serde_json::json!({
-                "scope": cap.subject.scope(), "subject": cap.subject.id_text(), "period": cap.period,
-                "limit_micros": cap.limit.micros, "limit_micros_before": before, "currency": cap.limit.currency,
-            });
-            audit::record(tx, ctx, Act::done("caps.set").on("cap", cap.id).details(details)).await?;
+            let cap = set(tx, ctx, &grant, new).await?;
             let mut standing = standings(tx, &ctx.clock, vec![cap]).await?;
             Ok(standing.pop().unwrap_or((cap, None)))
+        })
+        .await
+}
+
+/// All caps of one subject at once: a limit for a period, or none, which deletes the cap.
+pub async fn set_caps(
+    ctx: &Ctx,
+    app: &Platform,
+    subject: Subject,
+    limits: &[(Period, Option<Money>)],
+) -> Result<(), LedgerError> {
+    let grant = ctx.grant::<CapsEdit>()?;
+    app.db
+        .write("ledger.set_caps", async |tx| {
+            exclude_holds(tx, ctx, grant.organisation()).await?;
+            for (period, limit) in limits {
+                let before = store::caps::find_by_subject(tx, subject, *period).await?;
+                match (before, limit) {
+                    (Some(cap), Some(limit)) if cap.limit == *limit => {}
+                    (_, Some(limit)) => {
+                        set(tx, ctx, &grant, &NewCap { subject, period: *period, limit: *limit }).await?;
+                    }
+                    (Some(cap), None) => delete(tx, ctx, &grant, &cap).await?,
+                    (None, None) => {}
+                }
+            }
+            Ok(())
         })
         .await
 }
@@ -81,14 +124,29 @@ pub async fn delete_cap(ctx: &Ctx, app: &Platform, id: CapId) -> Result<(), Ledg
         .write("ledger.delete_cap", async |tx| {
             exclude_holds(tx, ctx, grant.organisation()).await?;
             let cap = store::caps::find(tx, id).await?.ok_or(NotFound)?;
-            store::caps::delete(tx, &grant, id).await?;
-            let details = serde_json::json!({
-                "scope": cap.subject.scope(), "subject": cap.subject.id_text(), "period": cap.period,
-                "limit_micros_before": cap.limit.micros, "currency": cap.limit.currency,
-            });
-            Ok(audit::record(tx, ctx, Act::done("caps.delete").on("cap", id).details(details)).await?)
+            delete(tx, ctx, &grant, &cap).await
         })
         .await
+}
+
+async fn set(tx: &mut Tx, ctx: &Ctx, grant: &Grant<CapsEdit>, new: &NewCap) -> Result<Cap, LedgerError> {
+    check(tx, new).await?;
+    let (cap, before) = store::caps::set(tx, ctx, grant, new).await?;
+    let details = serde_json::json!({
+        "scope": cap.subject.scope(), "subject": cap.subject.id_text(), "period": cap.period,
+        "limit_micros": cap.limit.micros, "limit_micros_before": before, "currency": cap.limit.currency,
+    });
+    audit::record(tx, ctx, Act::done("caps.set").on("cap", cap.id).details(details)).await?;
+    Ok(cap)
+}
+
+async fn delete(tx: &mut Tx, ctx: &Ctx, grant: &Grant<CapsEdit>, cap: &Cap) -> Result<(), LedgerError> {
+    store::caps::delete(tx, grant, cap.id).await?;
+    let details = serde_json::json!({
+        "scope": cap.subject.scope(), "subject": cap.subject.id_text(), "period": cap.period,
+        "limit_micros_before": cap.limit.micros, "currency": cap.limit.currency,
+    });
+    Ok(audit::record(tx, ctx, Act::done("caps.delete").on("cap", cap.id).details(details)).await?)
 }
 
 async fn check(tx: &mut Tx, new: &NewCap) -> Result<(), LedgerError> {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 mod caps;
 
-pub use caps::{Standing, delete_cap, list_caps, set_cap};
+pub use caps::{Standing, counted, delete_cap, find_cap, list_caps, set_cap, set_caps};
 
 use super::{
     error::LedgerError,

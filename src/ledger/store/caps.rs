@@ -96,7 +96,7 @@ pub async fn find(conn: &mut Conn, id: CapId) -> Result<Option<Cap>, LedgerError
     row.map(Row::read).transpose()
 }
 
-async fn find_by_subject(tx: &mut Tx, subject: Subject, period: Period) -> Result<Option<Cap>, LedgerError> {
+pub async fn find_by_subject(tx: &mut Tx, subject: Subject, period: Period) -> Result<Option<Cap>, LedgerError> {
     let row: Option<Row> = t::caps
         .filter(t::scope.eq(subject.scope().as_str()))
         .filter(t::subject_id.is_not_distinct_from(subject.uuid()))
