@@ -17,6 +17,7 @@ pub fn routes() -> Vec<Route> {
         accounts::http::routes(),
         accounts::pages::routes(),
         organisation::http::routes(),
+        ledger::http::routes(),
         studio::http::routes(),
         studio::compat::routes(),
         studio::pages::routes(),
@@ -54,5 +55,8 @@ pub fn jobs() -> Vec<Box<dyn Job>> {
 
 /// Work that repeats, so that the world matches the tables.
 pub fn reconcilers() -> Vec<Reconciler> {
-    [library::jobs::reconcilers(), studio::jobs::reconcilers()].into_iter().flatten().collect()
+    [platform::idempotency::reconcilers(), library::jobs::reconcilers(), studio::jobs::reconcilers()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
