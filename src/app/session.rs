@@ -10,14 +10,17 @@ use actix_web::{
 };
 
 use crate::{
-    accounts::{self, model::Proven},
+    accounts::{
+        self,
+        model::{Proven, SESSION_COOKIE},
+    },
     base::{
         ctx::{Acting, Actor, Ctx, RequestId},
         error::NotFound,
     },
     organisation,
     platform::{Platform, db::DbError},
-    web::{cookies, problem::Problem},
+    web::problem::Problem,
 };
 
 pub async fn identify(
@@ -43,7 +46,7 @@ async fn actor(platform: &Platform, request: &HttpRequest) -> Result<Actor, Prob
         Some(Ok(token)) => accounts::ops::token(&mut *platform.db.read().await?, &platform.clock, token).await?,
         // Another scheme, or a token that is none, is nobody; a cookie beside it does not count.
         Some(Err(NotFound)) => None,
-        None => match request.cookie(cookies::SESSION) {
+        None => match request.cookie(SESSION_COOKIE) {
             Some(cookie) => {
                 let mut conn = platform.db.read().await?;
                 accounts::ops::session(&mut conn, &platform.clock, &platform.config, cookie.value()).await?
