@@ -3,6 +3,7 @@
 
 mod accounts;
 mod egress;
+mod health;
 mod jobs;
 mod ledger;
 mod migrations;

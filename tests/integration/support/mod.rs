@@ -15,6 +15,7 @@ use renderkeep::{
     },
 };
 
+pub mod app;
 pub mod minio;
 pub mod postgres;
 
