@@ -1,5 +1,6 @@
 //! Puts everything together: the list of rooms, who is asking, the routing table, start and stop.
 
+pub mod desk;
 pub mod frame;
 pub mod health;
 pub mod lifecycle;

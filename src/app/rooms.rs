@@ -14,9 +14,11 @@ pub fn routes() -> Vec<Route> {
     [
         super::health::routes(),
         super::me::routes(),
+        super::desk::routes(),
         accounts::http::routes(),
         accounts::pages::routes(),
         organisation::http::routes(),
+        organisation::pages::routes(),
         ledger::http::routes(),
         studio::http::routes(),
         studio::compat::routes(),
@@ -55,8 +57,13 @@ pub fn jobs() -> Vec<Box<dyn Job>> {
 
 /// Work that repeats, so that the world matches the tables.
 pub fn reconcilers() -> Vec<Reconciler> {
-    [platform::idempotency::reconcilers(), library::jobs::reconcilers(), studio::jobs::reconcilers()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        accounts::jobs::reconcilers(),
+        platform::idempotency::reconcilers(),
+        library::jobs::reconcilers(),
+        studio::jobs::reconcilers(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -4,6 +4,7 @@ use chrono::NaiveDate;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+pub use super::store::queue::{Queue, queue};
 use super::{
     error::StudioError,
     model::{Fingerprint, Generation, GenerationFault, NewGeneration, NewReference, Progress, State},

@@ -6,8 +6,10 @@
 use std::collections::HashMap;
 
 mod caps;
+mod spending;
 
 pub use caps::{Standing, counted, delete_cap, find_cap, list_caps, set_cap, set_caps};
+pub use spending::{Spending, this_month};
 
 use super::{
     error::LedgerError,

@@ -68,6 +68,18 @@ pub async fn in_force(conn: &mut Conn, payer: Payer) -> Result<Vec<Cap>, LedgerE
     Ok(caps.into_iter().filter(|cap| cap.subject != Subject::EachPerson || !own.contains(&cap.period)).collect())
 }
 
+/// The monthly caps of these subjects, and the default of each person.
+pub async fn monthly(conn: &mut Conn, subjects: &[Subject]) -> Result<Vec<Cap>, LedgerError> {
+    let ids: Vec<Uuid> = subjects.iter().filter_map(|subject| subject.uuid()).collect();
+    let rows: Vec<Row> = t::caps
+        .filter(t::period.eq(Period::Month.as_str()))
+        .filter(t::subject_id.is_null().or(t::subject_id.eq_any(ids).assume_not_null()))
+        .select(Row::as_select())
+        .load(conn)
+        .await?;
+    rows.into_iter().map(Row::read).collect()
+}
+
 pub async fn list(
     conn: &mut Conn,
     _grant: &Grant<CapsRead>,

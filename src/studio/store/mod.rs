@@ -27,6 +27,7 @@ use crate::{
 
 mod data_map;
 pub mod log;
+pub mod queue;
 pub mod recent;
 pub mod work;
 
