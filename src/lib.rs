@@ -22,4 +22,5 @@ pub mod library;
 pub mod organisation;
 pub mod platform;
 pub mod studio;
+pub mod supervisor;
 pub mod web;

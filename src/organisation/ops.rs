@@ -69,7 +69,8 @@ pub async fn bootstrap(app: &Platform) -> Result<Option<FirstPassword>, Organisa
     Ok(Some(FirstPassword { mail: first.mail, one_time_password: one_time.password }))
 }
 
-async fn first_owner(app: &Platform) -> Result<Option<Person>, OrganisationError> {
+/// Whoever owned the organisation first.
+pub async fn first_owner(app: &Platform) -> Result<Option<Person>, OrganisationError> {
     let mut conn = app.db.read().await?;
     match store::owners(&mut conn).await?.as_slice().first() {
         Some(first) => Ok(accounts::find(&mut conn, *first).await?),

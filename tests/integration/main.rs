@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod accounts;
+mod config;
 mod egress;
 mod health;
 mod jobs;

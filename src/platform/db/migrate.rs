@@ -1,6 +1,6 @@
 //! Brings the database to this version's schema. Several servers may start together: one migrates, the others wait.
 
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Text};
 use diesel_async::{AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
@@ -32,4 +32,30 @@ pub async fn run(url: &str) -> Result<usize, MigrateError> {
         harness.run_pending_migrations(MIGRATIONS).map(|applied| applied.len()).map_err(MigrateError::Run)
     })
     .await?
+}
+
+/// How many migrations are missing.
+pub async fn pending(url: &str) -> Result<usize, MigrateError> {
+    let conn = AsyncPgConnection::establish(url).await?;
+    tokio::task::spawn_blocking(move || {
+        let mut harness = AsyncMigrationHarness::new(conn);
+        harness.pending_migrations(MIGRATIONS).map(|pending| pending.len()).map_err(MigrateError::Run)
+    })
+    .await?
+}
+
+/// Whether a server answers there.
+pub async fn answers(url: &str) -> bool {
+    AsyncPgConnection::establish(url).await.is_ok()
+}
+
+/// Makes the database `name` unless it is there. `server` is the address of any other database of the same server;
+/// `name` is ours, never a caller's.
+pub async fn ensure_database(server: &str, name: &'static str) -> Result<(), MigrateError> {
+    let mut conn = AsyncPgConnection::establish(server).await?;
+    let known = diesel::sql_query("select 1 from pg_database where datname = $1").bind::<Text, _>(name);
+    if known.execute(&mut conn).await? == 0 {
+        diesel::sql_query(format!("create database {name}")).execute(&mut conn).await?;
+    }
+    Ok(())
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use renderkeep::{
-    base::{clock::Clock, money::Currency},
-    config::{self, Config},
+    base::clock::Clock,
+    config::{self, Config, Sources},
     platform::{
         Platform,
         crypto::Keys,
@@ -49,41 +49,18 @@ const ROOT_KEY: [u8; 32] = [7; 32];
 
 /// What a test server is set to; tests change single fields.
 pub fn config() -> Config {
-    Config {
-        server: config::Server {
-            host: "127.0.0.1".to_owned(),
-            port: 0,
-            public_url: None,
-            workers: 1,
-            trusted_proxies: Vec::new(),
-        },
-        database: config::Database { url: "".into(), connections: 8 },
-        storage: config::Storage {
-            endpoint: String::new(),
-            region: "us-east-1".to_owned(),
-            bucket: "renderkeep".to_owned(),
-            access_key: "".into(),
-            secret_key: "".into(),
-        },
-        organisation: config::Organisation {
-            name: "Example".to_owned(),
-            currency: "EUR".parse::<Currency>().expect("a currency"),
-            owner_mail: "owner@example.org".to_owned(),
-            owner_name: "Owner".to_owned(),
-        },
-        inference: config::Inference {
-            demo: true,
-            demo_faults: true,
-            per_person: 4,
-            at_once: 4,
-            timeout_seconds: 30,
-            providers: Vec::new(),
-        },
-        sessions: config::Sessions { idle_minutes: 60, absolute_hours: 24 },
-        secrets: config::Secrets { root_key: "07".repeat(32).into() },
-        telemetry: config::Telemetry { log: "info".to_owned(), format: config::LogFormat::Pretty, metrics: None },
-        supervisor: config::Supervisor { postgres_bin: None, minio: None },
-    }
+    let sources = Sources::default()
+        .flag("server.workers", "1")
+        .flag("database.url", "postgres://tests-bring-their-own")
+        .flag("storage.endpoint", "http://127.0.0.1:1")
+        .flag("storage.access_key", "unused")
+        .flag("storage.secret_key", "unused")
+        .flag("organisation.name", "Example")
+        .flag("inference.demo_faults", "true")
+        .flag("inference.timeout_seconds", "30")
+        .flag("secrets.root_key", "07".repeat(32))
+        .flag("telemetry.format", "pretty");
+    config::load(&sources).expect("the tests' configuration is valid")
 }
 
 #[tokio::test]

@@ -1,0 +1,113 @@
+//! What values must be beyond their types. Each fault names its key and says what to write instead.
+
+use secrecy::ExposeSecret;
+use url::Url;
+
+use super::{Config, ConfiguredModel, ConfiguredProvider, Faults};
+
+/// Everything that is wrong, not only the first.
+pub fn check(config: &Config) -> Result<(), Faults> {
+    let mut faults = Vec::new();
+    let mut expect = |holds: bool, sentence: &str| {
+        if !holds {
+            faults.push(sentence.to_owned());
+        }
+    };
+    server(config, &mut expect);
+    parts(config, &mut expect);
+    limits(config, &mut expect);
+    for provider in &config.inference.providers {
+        self::provider(provider, &mut expect);
+    }
+    Faults::none_or(faults, ())
+}
+
+fn server(config: &Config, expect: &mut impl FnMut(bool, &str)) {
+    let server = &config.server;
+    let is_address = server.host.parse::<std::net::IpAddr>().is_ok();
+    expect(is_address, "server.host must be an IP address, for example 127.0.0.1 or ::1.");
+    expect((1..=256).contains(&server.workers), "server.workers must be between 1 and 256.");
+    let public = server.public_url.as_deref().is_none_or(is_origin);
+    expect(public, "server.public_url must be http:// or https:// and a host, without a path.");
+}
+
+fn parts(config: &Config, expect: &mut impl FnMut(bool, &str)) {
+    let database = config.database.url.expose_secret();
+    let is_postgres = database.starts_with("postgres://") || database.starts_with("postgresql://");
+    expect(is_postgres, "database.url must begin with postgres://.");
+    let connections = (2..=1000).contains(&config.database.connections);
+    expect(connections, "database.connections must be between 2 and 1000.");
+    let storage = &config.storage;
+    expect(is_origin(&storage.endpoint), "storage.endpoint must be http:// or https:// and a host, without a path.");
+    expect(is_bucket(&storage.bucket), "storage.bucket must be 3 to 63 small letters, digits and hyphens.");
+    expect(!storage.access_key.expose_secret().is_empty(), "storage.access_key must not be empty.");
+    expect(!storage.secret_key.expose_secret().is_empty(), "storage.secret_key must not be empty.");
+    let key = config.secrets.root_key.expose_secret();
+    let is_key = key.len() == 64 && key.bytes().all(|byte| byte.is_ascii_hexdigit());
+    expect(is_key, "secrets.root_key must be 64 hexadecimal digits. Make one with: openssl rand -hex 32.");
+    let log = tracing_subscriber::EnvFilter::try_new(&config.telemetry.log).is_ok();
+    expect(log, "telemetry.log must be a level or a list of part=level, for example renderkeep=debug,info.");
+}
+
+fn limits(config: &Config, expect: &mut impl FnMut(bool, &str)) {
+    let organisation = &config.organisation;
+    let name = |name: &str| (1..=255).contains(&name.len());
+    expect(name(&organisation.name), "organisation.name must have 1 to 255 bytes.");
+    expect(name(&organisation.owner_name), "organisation.owner_name must have 1 to 255 bytes.");
+    let mail = organisation.owner_mail.split_once('@');
+    let is_mail = mail.is_some_and(|(local, host)| !local.is_empty() && !host.is_empty());
+    expect(is_mail, "organisation.owner_mail must be a mail address.");
+    let inference = &config.inference;
+    expect((1..=1000).contains(&inference.per_person), "inference.per_person must be between 1 and 1000.");
+    expect((1..=1000).contains(&inference.at_once), "inference.at_once must be between 1 and 1000.");
+    let timeout = (1..=86_400).contains(&inference.timeout_seconds);
+    expect(timeout, "inference.timeout_seconds must be between 1 and 86400.");
+    let sessions = &config.sessions;
+    expect((1..=525_600).contains(&sessions.idle_minutes), "sessions.idle_minutes must be between 1 and 525600.");
+    expect((1..=8760).contains(&sessions.absolute_hours), "sessions.absolute_hours must be between 1 and 8760.");
+}
+
+fn provider(provider: &ConfiguredProvider, expect: &mut impl FnMut(bool, &str)) {
+    let slug = is_slug(&provider.slug) && provider.slug != "demo";
+    expect(slug, "inference.providers.slug must be small letters, digits and hyphens, and not demo.");
+    let url = Url::parse(&provider.base_url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+    expect(url, "inference.providers.base_url must begin with http:// or https://.");
+    for model in &provider.models {
+        self::model(model, expect);
+    }
+}
+
+fn model(model: &ConfiguredModel, expect: &mut impl FnMut(bool, &str)) {
+    let name = (1..=180).contains(&model.name.len());
+    expect(name, "inference.providers.models.name must have 1 to 180 bytes.");
+    let sizes = !model.sizes.is_empty() && model.sizes.iter().all(|size| is_size(size));
+    expect(sizes, "inference.providers.models.sizes must be a list such as [\"1024x1024\"].");
+    let tasks = !model.tasks.is_empty() && model.tasks.iter().all(|task| matches!(task.as_str(), "generate" | "edit"));
+    expect(tasks, "inference.providers.models.tasks must be a list of generate and edit.");
+    let count = (1..=16).contains(&model.max_count);
+    expect(count, "inference.providers.models.max_count must be between 1 and 16.");
+    let references = model.max_references <= 16;
+    expect(references, "inference.providers.models.max_references must be between 0 and 16.");
+    let price = model.price_micros_per_image.is_none_or(|price| price >= 0);
+    expect(price, "inference.providers.models.price_micros_per_image must not be negative.");
+}
+
+fn is_origin(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https") && url.has_host() && url.path() == "/" && url.query().is_none()
+    })
+}
+
+fn is_bucket(text: &str) -> bool {
+    (3..=63).contains(&text.len()) && is_slug(text)
+}
+
+fn is_slug(text: &str) -> bool {
+    let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    text.bytes().next().is_some_and(word) && text.len() <= 63 && text.bytes().all(|byte| word(byte) || byte == b'-')
+}
+
+fn is_size(text: &str) -> bool {
+    let side = |text: &str| text.parse::<u32>().is_ok_and(|side| (1..=16_384).contains(&side));
+    text.split_once('x').is_some_and(|(width, height)| side(width) && side(height))
+}

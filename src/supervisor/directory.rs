@@ -1,0 +1,312 @@
+//! The data directory: one `up` at a time, and what is chosen once and kept in it.
+//!
+//! ```text
+//! lock                  held while `up` runs
+//! ports.json            chosen once
+//! secrets/              root_key, store.json: mode 0600, made once; whoever loses them loses what they seal
+//! postgres/ minio/      the data
+//! logs/                 what the children say
+//! run/                  ready.json and sockets; nothing in it outlives a run
+//! ```
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::Write,
+    net::{Ipv4Addr, TcpListener},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use data_encoding::HEXLOWER;
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+    sys::statvfs::statvfs,
+};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::Refusal;
+use crate::{base::random, config::Sources};
+
+pub(super) const DATABASE: &str = "renderkeep";
+pub(super) const DATABASE_USER: &str = "renderkeep";
+const BUCKET: &str = "renderkeep";
+const USUAL_PORT: u16 = 8080;
+/// Below this much free disk nothing is started: Postgres and MinIO need room to begin, and fail badly without.
+const NEEDED_MEGABYTES: u64 = 128;
+/// The longest path of a socket that the kernel takes is 107 bytes, and Postgres adds `/.s.PGSQL.5432`.
+const LONGEST_RUN: usize = 90;
+
+/// A directory that nobody else uses while this value lives.
+pub struct Directory {
+    path: PathBuf,
+    _lock: Flock<File>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ports {
+    pub http: u16,
+    pub minio: u16,
+}
+
+/// What was chosen on the first start.
+pub struct Kept {
+    path: PathBuf,
+    pub ports: Ports,
+    pub(super) root_key: SecretString,
+    pub(super) access_key: SecretString,
+    pub(super) secret_key: SecretString,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoreKeys {
+    access_key: String,
+    secret_key: String,
+}
+
+impl Directory {
+    /// Makes the directory when it is new, and takes it.
+    pub fn open(path: &Path) -> Result<Self, Refusal> {
+        let unusable = |error: std::io::Error| Refusal::io("cannot be used", path, &error);
+        make_private(path).map_err(unusable)?;
+        let path = path.canonicalize().map_err(unusable)?;
+        if path.join("run").as_os_str().len() > LONGEST_RUN {
+            return Err(Refusal::new(format!(
+                "The path {} is too long for a socket. Choose a data directory with a shorter path.",
+                path.display()
+            )));
+        }
+        let lock = take(&path)?;
+        enough_space(&path, NEEDED_MEGABYTES)?;
+        let directory = Self { path, _lock: lock };
+        directory.prepare()?;
+        Ok(directory)
+    }
+
+    fn prepare(&self) -> Result<(), Refusal> {
+        for name in ["secrets", "logs", "run", "minio"] {
+            let path = self.path.join(name);
+            make_private(&path).map_err(|error| Refusal::io("cannot be made", &path, &error))?;
+        }
+        // Left over when the last run was killed.
+        super::ready::remove(&self.path.join("run"));
+        Ok(())
+    }
+
+    /// The address to answer at, taken now: `port` when given, else the kept one, else the usual one if it is free.
+    pub fn listen(&self, port: Option<u16>) -> Result<TcpListener, Refusal> {
+        let kept = read::<Ports>(&self.path.join("ports.json"))?.map(|ports| ports.http);
+        let bind = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+        match port.filter(|port| *port != 0).or(kept) {
+            Some(port) => bind(port).map_err(|error| port_taken(port, &error)),
+            None => bind(USUAL_PORT).or_else(|_| bind(0)).map_err(|error| port_taken(USUAL_PORT, &error)),
+        }
+    }
+
+    /// What is kept, chosen now where it is new.
+    pub fn keep(&self, http: u16) -> Result<Kept, Refusal> {
+        let file = self.path.join("ports.json");
+        let old = read::<Ports>(&file)?;
+        let ports = Ports { http, minio: old.map_or_else(free_port, |ports| Ok(ports.minio))? };
+        if old != Some(ports) {
+            write_json(&file, &ports)?;
+        }
+        self.make_secrets()?;
+        Kept::read(&self.path)
+    }
+
+    /// Never made anew beside existing data: what was sealed with the old key would be lost.
+    fn make_secrets(&self) -> Result<(), Refusal> {
+        let (root, store) = (self.path.join("secrets/root_key"), self.path.join("secrets/store.json"));
+        if root.exists() && store.exists() {
+            return Ok(());
+        }
+        if self.path.join("postgres").exists() {
+            return Err(Refusal::new(format!(
+                "{} has data and no complete secrets. Restore its directory `secrets` from a backup.",
+                self.path.display()
+            )));
+        }
+        let random = |_| Refusal::new("The operating system gave no random bytes. Start again.");
+        write_private(&root, HEXLOWER.encode(&random::bytes::<32>().map_err(random)?).as_bytes())?;
+        let access_key = format!("renderkeep-{}", HEXLOWER.encode(&random::bytes::<4>().map_err(random)?));
+        write_json(&store, &StoreKeys { access_key, secret_key: random::token().map_err(random)? })
+    }
+}
+
+impl Kept {
+    /// Of a directory that `up` has prepared, also while it runs.
+    pub fn read(path: &Path) -> Result<Self, Refusal> {
+        let not_ours = || {
+            Refusal::new(format!(
+                "{} holds no installation. Start one with: renderkeep up --data {}.",
+                path.display(),
+                path.display()
+            ))
+        };
+        let path = path.canonicalize().map_err(|_| not_ours())?;
+        let ports = read(&path.join("ports.json"))?.ok_or_else(not_ours)?;
+        let keys: StoreKeys = read(&path.join("secrets/store.json"))?.ok_or_else(not_ours)?;
+        let file = path.join("secrets/root_key");
+        let root_key = fs::read_to_string(&file).map_err(|error| Refusal::io("cannot be read", &file, &error))?;
+        Ok(Self {
+            path,
+            ports,
+            root_key: root_key.trim().into(),
+            access_key: keys.access_key.into(),
+            secret_key: keys.secret_key.into(),
+        })
+    }
+
+    /// The settings that follow from the directory; they override all others.
+    pub fn flags(&self, sources: Sources) -> Sources {
+        use secrecy::ExposeSecret;
+        sources
+            .flag("server.host", "127.0.0.1")
+            .flag("server.port", self.ports.http.to_string())
+            .flag("database.url", self.database_url(DATABASE))
+            .flag("storage.endpoint", format!("http://127.0.0.1:{}", self.ports.minio))
+            .flag("storage.bucket", BUCKET)
+            .flag("storage.access_key", self.access_key.expose_secret())
+            .flag("storage.secret_key", self.secret_key.expose_secret())
+            .flag("storage.directory", self.store().to_string_lossy())
+            .flag("secrets.root_key", self.root_key.expose_secret())
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn run(&self) -> PathBuf {
+        self.path.join("run")
+    }
+
+    /// Where MinIO keeps its data.
+    pub fn store(&self) -> PathBuf {
+        self.path.join("minio")
+    }
+
+    pub(super) fn log(&self, part: &str) -> PathBuf {
+        self.path.join("logs").join(part).with_extension("log")
+    }
+
+    pub(super) fn database_url(&self, name: &str) -> String {
+        let run = self.run();
+        let socket: String = url::form_urlencoded::byte_serialize(run.as_os_str().as_encoded_bytes()).collect();
+        format!("postgres://{DATABASE_USER}@{}/{name}", socket.replace('+', "%20"))
+    }
+}
+
+fn make_private(path: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn take(path: &Path) -> Result<Flock<File>, Refusal> {
+    let file = path.join("lock");
+    let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&file);
+    let open = open.map_err(|error| Refusal::io("cannot be written", &file, &error))?;
+    Flock::lock(open, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+        Errno::EWOULDBLOCK => Refusal::new(format!(
+            "{} is in use by another `renderkeep up`. Stop that one first, or choose another directory.",
+            path.display()
+        )),
+        errno => Refusal::new(format!("{} cannot be locked: {errno}. Put it on a local disk.", path.display())),
+    })
+}
+
+fn enough_space(path: &Path, needed: u64) -> Result<(), Refusal> {
+    let disk = statvfs(path).map_err(|errno| Refusal::io("cannot be used", path, &errno.into()))?;
+    let free = (disk.blocks_available() * disk.fragment_size()) >> 20;
+    if free >= needed {
+        return Ok(());
+    }
+    Err(Refusal::new(format!(
+        "The disk of {} has {free} MB left, and {needed} MB are needed to start. Free some space and start again.",
+        path.display()
+    )))
+}
+
+fn port_taken(port: u16, error: &std::io::Error) -> Refusal {
+    Refusal::new(match error.kind() {
+        std::io::ErrorKind::AddrInUse => format!(
+            "Port {port} on 127.0.0.1 is in use by another program. Stop that program, or choose another port with \
+             --port."
+        ),
+        _ => format!("Port {port} on 127.0.0.1 cannot be used: {error}. Choose another port with --port."),
+    })
+}
+
+fn free_port() -> Result<u16, Refusal> {
+    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    bound.map(|address| address.port()).map_err(|error| port_taken(0, &error))
+}
+
+fn read<T: DeserializeOwned>(file: &Path) -> Result<Option<T>, Refusal> {
+    match fs::read(file) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|_| {
+            Refusal::new(format!("{} is damaged. Restore the data directory from a backup.", file.display()))
+        }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Refusal::io("cannot be read", file, &error)),
+    }
+}
+
+pub(super) fn write_json(file: &Path, value: &impl Serialize) -> Result<(), Refusal> {
+    let text = serde_json::to_vec_pretty(value);
+    let text = text.map_err(|error| Refusal::new(format!("{} cannot be written: {error}.", file.display())))?;
+    write_private(file, &text)
+}
+
+/// All of it or nothing, on the disk before it counts, readable by this user only.
+fn write_private(file: &Path, bytes: &[u8]) -> Result<(), Refusal> {
+    let new = file.with_extension("new");
+    let write = || {
+        let mut open = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&new)?;
+        open.write_all(bytes)?;
+        open.sync_all()?;
+        fs::rename(&new, file)?;
+        file.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+    };
+    write().map_err(|error| Refusal::io("cannot be written", file, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_chosen_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Directory::open(dir.path()).unwrap().keep(4321).unwrap();
+        let again = Directory::open(dir.path()).unwrap().keep(4321).unwrap();
+        assert_eq!(first.ports, again.ports);
+        assert_eq!(first.database_url("x"), again.database_url("x"));
+        use secrecy::ExposeSecret;
+        assert_eq!(first.root_key.expose_secret(), again.root_key.expose_secret());
+    }
+
+    #[test]
+    fn lost_secrets_are_not_made_anew_beside_data() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = Directory::open(dir.path()).unwrap();
+        directory.keep(4321).unwrap();
+        fs::create_dir(dir.path().join("postgres")).unwrap();
+        fs::remove_file(dir.path().join("secrets/root_key")).unwrap();
+        let refusal = directory.keep(4321).err().unwrap().to_string();
+        assert!(refusal.contains("Restore its directory `secrets`"), "{refusal}");
+    }
+
+    #[test]
+    fn a_full_disk_is_said_before_anything_starts() {
+        let refusal = enough_space(Path::new("/"), u64::MAX).unwrap_err().to_string();
+        assert!(refusal.contains("MB left") && refusal.contains("Free some space"), "{refusal}");
+    }
+
+    #[test]
+    fn a_path_too_long_for_a_socket_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let refusal = Directory::open(&dir.path().join("a".repeat(100))).err().unwrap().to_string();
+        assert!(refusal.contains("shorter path"), "{refusal}");
+    }
+}

@@ -1,0 +1,139 @@
+//! `renderkeep up`: Postgres and MinIO as children of this process, below one data directory.
+//!
+//! Only this module starts processes. No child outlives us, even when we are killed with -9: each is started through our
+//! own binary (`launcher`), which asks the kernel to signal it when its parent thread ends. That thread is `children`,
+//! which lives until both have stopped.
+
+use std::{path::Path, thread};
+
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{config, platform::telemetry::Notices};
+
+mod child;
+mod directory;
+pub mod launcher;
+mod minio;
+mod postgres;
+mod privileges;
+pub mod ready;
+
+pub use directory::{Directory, Kept, Ports};
+pub use privileges::drop_root;
+
+/// Why it does not start: one sentence for people and what they can do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Refusal(String);
+
+impl Refusal {
+    pub(crate) fn new(sentence: impl Into<String>) -> Self {
+        Self(sentence.into())
+    }
+
+    fn io(what: &str, path: &Path, error: &std::io::Error) -> Self {
+        if error.raw_os_error() == Some(nix::errno::Errno::ENOSPC as i32) {
+            return Self(format!("The disk of {} is full. Free some space and start again.", path.display()));
+        }
+        Self(format!("{} {what}: {error}. Check that the directory can be used by this user.", path.display()))
+    }
+}
+
+/// The children's process numbers; none while one is being started again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Pids {
+    pub postgres: Option<u32>,
+    pub minio: Option<u32>,
+}
+
+/// The running children.
+pub struct Tree {
+    pub pids: watch::Receiver<Pids>,
+    stop: CancellationToken,
+    ended: oneshot::Receiver<()>,
+}
+
+impl Tree {
+    /// Starts both and returns when both answer. Cancelling `stop` while they start ends them again.
+    pub async fn start(
+        kept: &Kept,
+        config: &config::Config,
+        notices: Notices,
+        stop: &CancellationToken,
+    ) -> Result<Self, Refusal> {
+        let postgres = postgres::plan(kept, config)?;
+        let minio = minio::plan(kept, config)?;
+        let (pids_sender, pids) = watch::channel(Pids::default());
+        let (started_sender, started) = oneshot::channel();
+        let (ended_sender, ended) = oneshot::channel();
+        // Not a child of the caller's token: the server stops first, and only then its children.
+        let (starting, stopping) = (stop.clone(), CancellationToken::new());
+        let watch = child::Watch { pids: pids_sender, notices };
+        let running = stopping.clone();
+        let work = move || {
+            let outcome = children(postgres, minio, &watch, starting, running, started_sender);
+            if let Err(error) = outcome {
+                tracing::error!(%error, "the children's thread could not be started");
+            }
+            let _ = ended_sender.send(());
+        };
+        thread::Builder::new()
+            .name("children".to_owned())
+            .spawn(work)
+            .map_err(|error| Refusal(format!("No thread could be started: {error}. Check the limits of this user.")))?;
+        match started.await {
+            Ok(Ok(())) => Ok(Self { pids, stop: stopping, ended }),
+            Ok(Err(refusal)) => {
+                let _ = ended.await;
+                Err(refusal)
+            }
+            Err(_) => Err(Refusal::new("Postgres and MinIO could not be watched. Start again.")),
+        }
+    }
+
+    /// Stops MinIO, then Postgres, and returns when both are gone.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        let _ = self.ended.await;
+    }
+}
+
+fn children(
+    postgres: postgres::Plan,
+    minio: minio::Plan,
+    watch: &child::Watch,
+    starting: CancellationToken,
+    running: CancellationToken,
+    started: oneshot::Sender<Result<(), Refusal>>,
+) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let both = tokio::join!(postgres.start(watch, &starting), minio.start(watch, &starting));
+        let (first, second) = match both {
+            (Ok(first), Ok(second)) => (first, second),
+            (first, second) => {
+                let refusal = first.as_ref().err().or(second.as_ref().err()).map(|refusal| Refusal(refusal.0.clone()));
+                for child in [second, first].into_iter().flatten() {
+                    child.end().await;
+                }
+                let _ = started.send(Err(refusal.unwrap_or_else(|| Refusal::new("The children did not start."))));
+                return;
+            }
+        };
+        let _ = started.send(Ok(()));
+        let last = CancellationToken::new();
+        let store = async {
+            second.keep(async || minio.answers().await, watch, &running).await;
+            last.cancel();
+        };
+        tokio::join!(store, first.keep(async || postgres.answers().await, watch, &last));
+    });
+    Ok(())
+}
+
+/// Whether a name can be found on the search path of programs.
+fn on_path(program: &str) -> Option<std::path::PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|directory| directory.join(program)).find(|candidate| candidate.is_file())
+}

@@ -1,0 +1,71 @@
+//! Started as root, it becomes an ordinary user before it does anything else: Postgres refuses to run as root, and
+//! nothing here needs to.
+
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, chown},
+    path::Path,
+};
+
+use nix::unistd::{Gid, Uid, User, geteuid, setgid, setgroups, setuid};
+
+use super::Refusal;
+
+/// Does nothing for an ordinary user. Must be called while there is one thread only.
+pub fn drop_root(data: &Path) -> Result<(), Refusal> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let user = choose(data)?;
+    hand_over(data, &user)?;
+    let become_user = || {
+        setgroups(&[user.gid])?;
+        setgid(user.gid)?;
+        setuid(user.uid)
+    };
+    become_user().map_err(|errno| {
+        Refusal::new(format!("It cannot become the user {}: {errno}. Start it as an ordinary user.", user.name))
+    })
+}
+
+struct Ordinary {
+    name: String,
+    uid: Uid,
+    gid: Gid,
+}
+
+/// Whoever used sudo; else the owner of the data; else the user made for this; else nobody.
+fn choose(data: &Path) -> Result<Ordinary, Refusal> {
+    let by_sudo = std::env::var_os("SUDO_UID").and_then(|text| text.to_str()?.parse().ok());
+    let owner = fs::metadata(data).ok().map(|data| data.uid());
+    for uid in [by_sudo, owner].into_iter().flatten().filter(|uid| *uid != 0) {
+        if let Ok(Some(user)) = User::from_uid(Uid::from_raw(uid)) {
+            return Ok(user.into());
+        }
+    }
+    let known = ["renderkeep", "nobody"].into_iter().find_map(|name| User::from_name(name).ok().flatten());
+    known.map(Ordinary::from).ok_or_else(|| Refusal::new("There is no user `nobody`. Start it as an ordinary user."))
+}
+
+impl From<User> for Ordinary {
+    fn from(user: User) -> Self {
+        Self { name: user.name, uid: user.uid, gid: user.gid }
+    }
+}
+
+/// A new or empty directory becomes the user's; one with contents must be theirs already.
+fn hand_over(data: &Path, user: &Ordinary) -> Result<(), Refusal> {
+    let unusable = |error: std::io::Error| Refusal::io("cannot be used", data, &error);
+    fs::create_dir_all(data).map_err(unusable)?;
+    let belongs = fs::metadata(data).map_err(unusable)?.uid() == user.uid.as_raw();
+    let empty = fs::read_dir(data).map_err(unusable)?.next().is_none();
+    match (belongs, empty) {
+        (true, _) => Ok(()),
+        (false, true) => chown(data, Some(user.uid.as_raw()), Some(user.gid.as_raw())).map_err(unusable),
+        (false, false) => Err(Refusal::new(format!(
+            "{} has contents and does not belong to {}. Start it as the user to whom it belongs.",
+            data.display(),
+            user.name
+        ))),
+    }
+}

@@ -1,0 +1,40 @@
+//! `run/ready.json`: how programs find a running server. It is there only while the server answers.
+
+use std::{fs, path::Path};
+
+use serde::Serialize;
+
+use super::{Pids, Ports, Refusal, directory::write_json};
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Ready {
+    pub url: String,
+    pub version: &'static str,
+    /// RFC 3339.
+    pub started_at: String,
+    pub pid: u32,
+    pub pids: Pids,
+    pub ports: Ports,
+    pub owner: Owner,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Owner {
+    pub mail: String,
+    /// Gone once it was changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub one_time_password: Option<String>,
+}
+
+const NAME: &str = "ready.json";
+
+impl Ready {
+    /// Replaces the file in one step; nobody reads half of it.
+    pub fn write(&self, run: &Path) -> Result<(), Refusal> {
+        write_json(&run.join(NAME), self)
+    }
+}
+
+pub fn remove(run: &Path) {
+    let _ = fs::remove_file(run.join(NAME));
+}
