@@ -58,6 +58,10 @@ pub fn load(sources: &Sources) -> Result<Config, Faults> {
 pub(super) fn merge(sources: &Sources) -> Result<::config::Config, Faults> {
     let mut builder = ::config::Config::builder();
     for section in plain_sections() {
+        if section.keys.iter().all(|key| matches!(key.preset, Preset::Optional(_))) {
+            let nothing = Value::new(None, ValueKind::Table(Default::default()));
+            builder = builder.set_default(section.name, nothing).map_err(crate_fault)?;
+        }
         for key in section.keys {
             builder = with_default(builder, section, key)?;
         }

@@ -91,6 +91,7 @@ pub fn client(endpoint: &str, bucket: &str, directory: Option<PathBuf>) -> Minio
         bucket: bucket.to_owned(),
         access_key: ACCESS.into(),
         secret_key: SECRET.into(),
+        directory: None,
     };
     Minio::new(&storage, directory).expect("a client")
 }
