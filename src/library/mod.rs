@@ -5,7 +5,7 @@
 //! person who made it. It is deleted in two steps: to the trash, from which it comes back, and for good.
 
 pub mod error;
-//pub mod http;
+pub mod http;
 pub mod jobs;
 pub mod model;
 pub mod ops;

@@ -1,7 +1,11 @@
-//! Multipart bodies, part by part: fields as text, files as streams, nothing collected that may be large.
+//! Bodies that may be large: multipart, part by part, and raw. Fields come as text, files as streams, and nothing is
+//! collected.
+
+use std::time::Duration;
 
 use actix_multipart::{Field, Multipart, MultipartError};
-use futures::StreamExt;
+use actix_web::web::Bytes;
+use futures::{Stream, StreamExt};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -20,6 +24,8 @@ const TEXT_LIMIT: usize = 256 * 1024;
 const PARTS_LIMIT: usize = 100;
 /// Pieces of a file that wait for whoever stores it.
 const AHEAD: usize = 4;
+/// A caller that sends nothing for so long has gone.
+const STANDSTILL: Duration = Duration::from_secs(30);
 
 pub enum Part {
     Text {
@@ -38,8 +44,8 @@ pub enum Part {
 pub struct Parts {
     body: Multipart,
     seen: usize,
-    /// Passes the current file on. A part belongs to the thread that reads the body; what it is stored by does not.
-    pump: Option<JoinHandle<()>>,
+    /// Passes the current file on.
+    pump: Option<Pump<Field>>,
 }
 
 impl Parts {
@@ -50,7 +56,7 @@ impl Parts {
     pub async fn next(&mut self) -> Result<Option<Part>, Problem> {
         if let Some(pump) = self.pump.take() {
             // It ends with its file, or as soon as nobody reads the file any more.
-            let _ = pump.await;
+            drop(pump.0.await);
         }
         let Some(field) = self.body.next().await else { return Ok(None) };
         let field = field.map_err(|error| broken(&error))?;
@@ -58,29 +64,88 @@ impl Parts {
         if self.seen > PARTS_LIMIT {
             return Err(too_large("There are more than 100 parts in this body."));
         }
-        let disposition = field.content_disposition().cloned();
         let name = field.name().unwrap_or_default().to_owned();
-        let file_name = disposition.as_ref().and_then(|disposition| disposition.get_filename()).map(str::to_owned);
-        match file_name {
+        match file_name(&field) {
             Some(file_name) => Ok(Some(self.file(name, file_name, field))),
             None => Ok(Some(Part::Text { value: text(&name, field).await?, name })),
         }
     }
 
-    fn file(&mut self, name: String, file_name: String, mut field: Field) -> Part {
+    fn file(&mut self, name: String, file_name: String, field: Field) -> Part {
         let media_type = field.content_type().map(ToString::to_string).unwrap_or_default();
-        let (sender, receiver) = mpsc::channel(AHEAD);
-        self.pump = Some(actix_web::rt::spawn(async move {
-            while let Some(piece) = field.next().await {
-                let piece = piece.map_err(|error| StorageError::Interrupted(error.to_string().into()));
-                let end = piece.is_err();
-                if sender.send(piece).await.is_err() || end {
-                    break;
-                }
-            }
-        }));
-        Part::File { name, file_name, media_type, stream: Box::pin(ReceiverStream::new(receiver)) }
+        let (stream, pump) = pumped(field);
+        self.pump = Some(pump);
+        Part::File { name, file_name, media_type, stream }
     }
+
+    /// Reads and drops the rest of a body that was refused: a caller that is still sending would not see the answer.
+    pub async fn finish(mut self, patience: Duration) {
+        let rest = async {
+            if let Some(pump) = self.pump.take() {
+                drop(pump.0.await);
+            }
+            while let Some(Ok(mut field)) = self.body.next().await {
+                while let Some(Ok(_)) = field.next().await {}
+            }
+        };
+        // Whoever takes longer loses the connection.
+        let _ = tokio::time::timeout(patience, rest).await;
+    }
+}
+
+/// A body belongs to the thread that reads it; what it is stored by does not.
+pub struct Pump<S>(JoinHandle<S>);
+
+/// The pieces of a body as a stream for whoever stores it, and what passes them on.
+pub fn pumped<S, E>(mut body: S) -> (ByteStream, Pump<S>)
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin + 'static,
+    E: std::fmt::Display,
+{
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    let pump = actix_web::rt::spawn(async move {
+        while let Some(piece) = piece(&mut body).await {
+            let end = piece.is_err();
+            if sender.send(piece).await.is_err() || end {
+                break;
+            }
+        }
+        body
+    });
+    (Box::pin(ReceiverStream::new(receiver)), Pump(pump))
+}
+
+impl<S, E> Pump<S>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+{
+    /// Like `Parts::finish`, for a raw body.
+    pub async fn finish(self, patience: Duration) {
+        let rest = async {
+            let Ok(mut body) = self.0.await else { return };
+            while let Some(Ok(_)) = body.next().await {}
+        };
+        let _ = tokio::time::timeout(patience, rest).await;
+    }
+}
+
+async fn piece<E: std::fmt::Display>(
+    body: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin),
+) -> Option<Result<Bytes, StorageError>> {
+    match tokio::time::timeout(STANDSTILL, body.next()).await {
+        Ok(piece) => piece.map(|piece| piece.map_err(|error| StorageError::Interrupted(error.to_string().into()))),
+        Err(_) => Some(Err(StorageError::Interrupted("nothing came for half a minute".into()))),
+    }
+}
+
+/// What makes a part a file: a file's name, or a type that is no text.
+fn file_name(field: &Field) -> Option<String> {
+    let told = field.content_disposition().and_then(|disposition| {
+        let extended = disposition.get_filename_ext().and_then(|name| String::from_utf8(name.value.clone()).ok());
+        extended.or_else(|| disposition.get_filename().map(str::to_owned))
+    });
+    let binary = field.content_type().is_some_and(|kind| !matches!(kind.type_().as_str(), "text" | "multipart"));
+    told.or_else(|| binary.then(String::new))
 }
 
 async fn text(name: &str, mut field: Field) -> Result<String, Problem> {
