@@ -202,7 +202,10 @@ pub fn clean_name(given: Option<&str>, media_type: MediaType) -> String {
     // Some clients send a whole path.
     let last = given.unwrap_or_default().rsplit(['/', '\\']).next().unwrap_or_default();
     let visible: String = last.chars().filter(|letter| !is_hidden(*letter)).collect();
-    let name = shortened(visible.trim().trim_start_matches('.'), media_type.extension());
+    let name = shortened(
+        visible.trim_start_matches(|letter: char| letter == '.' || letter.is_whitespace()).trim_end(),
+        media_type.extension(),
+    );
     if name.is_empty() { format!("image.{}", media_type.extension()) } else { name }
 }
 
@@ -210,7 +213,7 @@ pub fn clean_name(given: Option<&str>, media_type: MediaType) -> String {
 fn is_hidden(letter: char) -> bool {
     letter.is_control()
         || matches!(letter,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
@@ -259,6 +262,7 @@ mod tests {
             let clean = clean_name(Some(&name), MediaType::WebP);
             prop_assert!((1..=LONGEST_NAME).contains(&clean.len()));
             prop_assert!(!clean.contains(['/', '\\', '\r', '\n', '\0']));
+            prop_assert_eq!(clean_name(Some(&clean), MediaType::WebP), clean);
         }
 
         #[test]

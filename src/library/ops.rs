@@ -7,7 +7,7 @@ use futures::StreamExt;
 
 use super::{
     error::LibraryError,
-    model::{Asset, AssetKind, Filter, LONGEST_NAME, MOST_BYTES, MediaType, NewAsset, Place, Prepared, Thumbnail},
+    model::{Asset, AssetKind, Filter, MOST_BYTES, MediaType, NewAsset, Place, Prepared, Thumbnail, clean_name},
     picture::{self, Picture, Refused, Small},
     store,
 };
@@ -108,7 +108,6 @@ pub async fn add(
     for object in prepared.objects() {
         Storage::claim(tx, &ctx.clock, object).await?;
     }
-    debug_assert!((1..=LONGEST_NAME).contains(&new.name.len()), "names are cleaned by `model::clean_name`");
     let asset = Asset {
         id: AssetId::new(&ctx.clock),
         workspace: place.workspace,
@@ -121,7 +120,7 @@ pub async fn add(
         height: prepared.height,
         sha256: prepared.original.sha256,
         thumbhash: prepared.thumbhash.clone(),
-        name: new.name.clone(),
+        name: clean_name(Some(&new.name), prepared.media_type),
         generation: new.generation,
         labels: Vec::new(),
         rating: None,

@@ -7,6 +7,7 @@ mod egress;
 mod health;
 mod jobs;
 mod ledger;
+mod library;
 mod migrations;
 mod organisation;
 mod storage;

@@ -7,7 +7,7 @@ use diesel_migrations::MigrationHarness;
 use renderkeep::{
     accounts,
     base::data_map::Table,
-    ledger, organisation,
+    ledger, library, organisation,
     platform::{audit, db::migrate, idempotency, jobs, storage},
 };
 
@@ -62,6 +62,7 @@ fn data_map() -> Vec<&'static Table> {
         idempotency::DATA_MAP,
         jobs::DATA_MAP,
         ledger::DATA_MAP,
+        library::DATA_MAP,
         organisation::DATA_MAP,
         storage::DATA_MAP,
     ]

@@ -10,18 +10,15 @@ use actix_web::{
 };
 
 use crate::{
-    base::{
-        access::LibraryEdit,
-        error::{Invalid, Kind},
-    },
+    base::{access::LibraryEdit, error::Invalid},
     library::{
         error::LibraryError,
-        model::{MOST_BYTES, Prepared, clean_name},
+        model::{MOST_BYTES, Prepared},
         ops,
     },
     platform::{crypto::digest, storage::ByteStream},
     web::{
-        extract::{self, too_large, unsupported},
+        extract::{self, unsupported},
         guard::Guard,
         headers,
         multipart::{self, Part, Parts},
@@ -37,6 +34,7 @@ const COURTESY: Duration = Duration::from_secs(10);
 /// A picture that has arrived: stored, and not yet an asset.
 pub struct Received {
     pub prepared: Prepared,
+    /// As the client sent it.
     pub name: String,
     /// Equal for uploads that mean the same.
     pub hash: [u8; 32],
@@ -158,8 +156,7 @@ async fn receive(
     let prepared = ops::prepare(&guard.app, &guard.ctx, owner, stream).await?;
     let parts = [b"file", file_name.as_bytes(), media_type.as_bytes(), &prepared.original.sha256];
     let hash = digest(&parts.map(|part: &[u8]| digest(part)).concat());
-    let name = clean_name(Some(file_name), prepared.media_type);
-    Ok(Received { prepared, name, hash })
+    Ok(Received { prepared, name: file_name.to_owned(), hash })
 }
 
 /// What says itself that it is too large is refused before it is read.
