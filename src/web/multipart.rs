@@ -44,13 +44,15 @@ pub enum Part {
 pub struct Parts {
     body: Multipart,
     seen: usize,
+    /// It must not be asked again after its end or its first error.
+    ended: bool,
     /// Passes the current file on.
     pump: Option<Pump<Field>>,
 }
 
 impl Parts {
     pub fn new(body: Multipart) -> Self {
-        Self { body, seen: 0, pump: None }
+        Self { body, seen: 0, ended: false, pump: None }
     }
 
     pub async fn next(&mut self) -> Result<Option<Part>, Problem> {
@@ -58,7 +60,7 @@ impl Parts {
             // It ends with its file, or as soon as nobody reads the file any more.
             drop(pump.0.await);
         }
-        let Some(field) = self.body.next().await else { return Ok(None) };
+        let Some(field) = self.field().await else { return Ok(None) };
         let field = field.map_err(|error| broken(&error))?;
         self.seen += 1;
         if self.seen > PARTS_LIMIT {
@@ -69,6 +71,15 @@ impl Parts {
             Some(file_name) => Ok(Some(self.file(name, file_name, field))),
             None => Ok(Some(Part::Text { value: text(&name, field).await?, name })),
         }
+    }
+
+    async fn field(&mut self) -> Option<Result<Field, MultipartError>> {
+        if self.ended {
+            return None;
+        }
+        let field = self.body.next().await;
+        self.ended = !matches!(field, Some(Ok(_)));
+        field
     }
 
     fn file(&mut self, name: String, file_name: String, field: Field) -> Part {
@@ -84,7 +95,7 @@ impl Parts {
             if let Some(pump) = self.pump.take() {
                 drop(pump.0.await);
             }
-            while let Some(Ok(mut field)) = self.body.next().await {
+            while let Some(Ok(mut field)) = self.field().await {
                 while let Some(Ok(_)) = field.next().await {}
             }
         };

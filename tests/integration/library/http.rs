@@ -258,7 +258,7 @@ async fn the_same_key_uploads_once() {
 async fn content_is_what_was_uploaded() {
     let (test, mara) = ready().await;
     let bytes = png();
-    let id = uploaded(&test, &mara, "Öl \u{202e}\"see\".png", &bytes).await;
+    let id = uploaded(&test, &mara, "Öl \u{202e}\\\"see\\\".png", &bytes).await;
     let path = format!("/api/v1/assets/{id}/content");
     let whole = ask(&test, &mara, get(&path)).await;
     assert_eq!((whole.status, &whole.body[..]), (StatusCode::OK, &bytes[..]));
