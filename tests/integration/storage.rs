@@ -191,7 +191,6 @@ async fn what_was_stored_is_there_after_the_store_was_killed() {
 async fn scripted(answers: &'static [&'static str]) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
-    #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
     tokio::spawn(async move {
         let mut turn = answers.iter().chain(std::iter::repeat(answers.last().unwrap()));
         while let Ok((mut socket, _)) = listener.accept().await {

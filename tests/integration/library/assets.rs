@@ -30,12 +30,12 @@ fn system(app: &Platform) -> Ctx {
 
 async fn found(app: &Platform, ctx: &Ctx, id: AssetId) -> bool {
     let grant = ctx.grant::<LibraryRead>().unwrap();
-    ops::find(&mut *app.db.read().await.unwrap(), &grant, id).await.is_ok()
+    ops::find(&mut app.db.read().await.unwrap(), &grant, id).await.is_ok()
 }
 
 async fn listed(app: &Platform, ctx: &Ctx, filter: Filter) -> Vec<AssetId> {
     let grant = ctx.grant::<LibraryRead>().unwrap();
-    let page = ops::list(&mut *app.db.read().await.unwrap(), &grant, &filter, &PageRequest::first(10)).await.unwrap();
+    let page = ops::list(&mut app.db.read().await.unwrap(), &grant, &filter, &PageRequest::first(10)).await.unwrap();
     page.items.iter().map(|asset| asset.id).collect()
 }
 
@@ -57,7 +57,7 @@ async fn an_upload_knows_its_picture() {
         let (again, stored) = ops::reference_bytes(app, asset.person, asset.id).await.unwrap();
         assert_eq!(again, asset);
         assert_eq!(stored, bytes);
-        let thumbnails = ops::thumbnails(&mut *app.db.read().await.unwrap(), &asset).await.unwrap();
+        let thumbnails = ops::thumbnails(&mut app.db.read().await.unwrap(), &asset).await.unwrap();
         assert!(thumbnails.len() >= 2);
     }
 }
@@ -141,7 +141,7 @@ async fn nobody_else_sees_an_asset() {
         assert_eq!(code(ops::restore(other, app, asset.id).await), "not_found");
         assert_eq!(code(ops::delete(other, app, asset.id).await), "not_found");
         let grant = other.grant::<LibraryRead>().unwrap();
-        let conn = &mut *app.db.read().await.unwrap();
+        let conn = &mut app.db.read().await.unwrap();
         assert_eq!(code(ops::references(conn, &grant, &[asset.id]).await), "request.invalid");
     }
     assert!(actions(&test).await.is_empty());
@@ -225,7 +225,7 @@ async fn references_say_which_one_is_wrong() {
     let trashed = add(app, &mara, AssetKind::Upload, png()).await.unwrap().id;
     ops::trash(&mara, app, trashed).await.unwrap();
     let grant = mara.grant::<LibraryRead>().unwrap();
-    let conn = &mut *app.db.read().await.unwrap();
+    let conn = &mut app.db.read().await.unwrap();
     let both = ops::references(conn, &grant, &[good, good]).await.unwrap();
     assert_eq!(both.iter().map(|asset| asset.id).collect::<Vec<_>>(), [good, good]);
     let missing = AssetId::new(&app.clock);
@@ -247,7 +247,7 @@ async fn lists_are_filtered_and_paged() {
     let uploads = Filter { kind: Some(AssetKind::Upload), ..Filter::default() };
     assert_eq!(listed(app, &mara, uploads).await, [ids[0], ids[2]]);
     let grant = mara.grant::<LibraryRead>().unwrap();
-    let conn = &mut *app.db.read().await.unwrap();
+    let conn = &mut app.db.read().await.unwrap();
     let first = ops::list(conn, &grant, &Filter::default(), &PageRequest::first(2)).await.unwrap();
     assert_eq!(first.next, Some(ids[1].uuid()));
     let second = PageRequest { limit: 2, before: first.next };
