@@ -11,5 +11,6 @@ mod library;
 mod migrations;
 mod organisation;
 mod storage;
+mod studio;
 mod support;
 mod telemetry;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, http::header::CACHE_CONTROL, web::Bytes};
 use futures::{Stream, stream};
+use tokio::time::{Instant, sleep};
 
 use crate::{
     accounts,
@@ -19,6 +20,8 @@ use crate::{
 
 /// A comment this often keeps proxies from closing the line.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How often a quiet stream makes sure that it may go on.
+const CHECK: Duration = Duration::from_secs(1);
 /// A browser that lost the line comes back after this long.
 const COME_BACK: &str = "retry: 1000\n\n";
 
@@ -65,8 +68,7 @@ impl Line {
     /// The next piece to write; None ends the stream.
     async fn next(&mut self) -> Option<String> {
         let me = self.ctx.acting().ok()?.person.uuid();
-        let heartbeat = tokio::time::sleep(HEARTBEAT);
-        tokio::pin!(heartbeat);
+        let quiet_since = Instant::now();
         loop {
             tokio::select! {
                 event = self.reader.next() => return match event {
@@ -82,9 +84,12 @@ impl Line {
                     Err(tokio::sync::broadcast::error::RecvError::Closed) => return None,
                     _ => {}
                 },
-                () = &mut heartbeat => {
+                // A token may expire at any moment, and nobody signals that.
+                () = sleep(CHECK) => {
                     self.check().await?;
-                    return Some(": still here\n\n".to_owned());
+                    if quiet_since.elapsed() >= HEARTBEAT {
+                        return Some(": still here\n\n".to_owned());
+                    }
                 }
             }
         }
