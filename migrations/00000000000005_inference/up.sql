@@ -3,7 +3,7 @@
 create table providers (
     id uuid primary key,
     -- The first part of its models' ids: `demo` in `demo/painter`.
-    slug text not null unique check (slug ~ '^[a-z0-9][a-z0-9-]{0,62}$'),
+    slug text not null check (slug ~ '^[a-z0-9][a-z0-9-]{0,62}$'),
     kind text not null check (kind in ('demo', 'openai')),
     title text not null check (octet_length(title) between 1 and 255),
     base_url text,
@@ -15,8 +15,12 @@ create table providers (
     enabled boolean not null default true,
     created_at timestamptz not null,
     updated_at timestamptz not null,
-    check ((kind = 'demo') = (base_url is null))
+    -- A removed provider keeps its row, because what it made names it; its key is gone.
+    removed_at timestamptz,
+    check ((kind = 'demo') = (base_url is null)),
+    check (removed_at is null or api_key is null)
 );
+create unique index providers_slug on providers (slug) where removed_at is null;
 
 create table models (
     -- The catalog id, for example `demo/painter`.
@@ -31,10 +35,13 @@ create table models (
     seeds boolean not null,
     parameters jsonb not null,
     aliases text[] not null default '{}',
+    -- How its server differs from others that speak the same protocol; see inference::model::Upstream.
+    upstream jsonb not null default '{}',
     position integer not null default 0,
     enabled boolean not null default true,
     created_at timestamptz not null,
-    updated_at timestamptz not null
+    updated_at timestamptz not null,
+    removed_at timestamptz
 );
 create index models_provider on models (provider_id);
 

@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{rooms, server};
 use crate::{
-    base::clock::Clock,
+    base::{clock::Clock, ctx::Ctx},
     config::Config,
+    inference,
     organisation::{self, model::FirstPassword},
     platform::{
         Platform,
@@ -80,6 +81,8 @@ fn root_key(config: &Config) -> anyhow::Result<[u8; 32]> {
 /// password as long as the first owner has not chosen one.
 pub async fn prepare(platform: &Platform) -> anyhow::Result<Option<FirstPassword>> {
     let first = organisation::ops::bootstrap(platform).await?;
+    let ctx = Ctx::system("catalog", platform.clock.clone());
+    inference::ops::sync(&ctx, platform).await.context("The catalog could not be brought up to date")?;
     Ok(first)
 }
 

@@ -20,6 +20,7 @@ pub fn routes() -> Vec<Route> {
         organisation::http::routes(),
         organisation::pages::routes(),
         ledger::http::routes(),
+        inference::http::routes(),
         library::http::routes(),
         studio::http::routes(),
         studio::compat::routes(),
@@ -61,6 +62,7 @@ pub fn reconcilers() -> Vec<Reconciler> {
     [
         accounts::jobs::reconcilers(),
         platform::idempotency::reconcilers(),
+        inference::jobs::reconcilers(),
         library::jobs::reconcilers(),
         studio::jobs::reconcilers(),
     ]

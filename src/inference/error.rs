@@ -1,8 +1,11 @@
 //! What can be wrong with a model or a provider.
 
 use crate::{
-    base::error::{Fault, FieldFault, Invalid, Kind, NotFound},
-    platform::{crypto::CryptoError, db::DbError},
+    base::{
+        ctx::Denied,
+        error::{Fault, FieldFault, Invalid, Kind, NotFound},
+    },
+    platform::{crypto::CryptoError, db::DbError, idempotency::OnceError},
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +29,10 @@ pub enum InferenceError {
     #[error("A provider's key could not be sealed or opened.")]
     Crypto(#[from] CryptoError),
     #[error(transparent)]
+    Once(#[from] OnceError),
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    #[error(transparent)]
     Db(#[from] DbError),
 }
 
@@ -42,6 +49,8 @@ impl Fault for InferenceError {
             Self::NotFound(_) => Kind::NotFound,
             Self::Managed => Kind::Conflict,
             Self::Damaged(_) | Self::Crypto(_) => Kind::Internal,
+            Self::Once(error) => error.kind(),
+            Self::Denied(error) => error.kind(),
             Self::Db(error) => error.kind(),
         }
     }
@@ -54,6 +63,8 @@ impl Fault for InferenceError {
             Self::NotFound(error) => error.code(),
             Self::Managed => "inference.managed_by_configuration",
             Self::Damaged(_) | Self::Crypto(_) => "server.internal",
+            Self::Once(error) => error.code(),
+            Self::Denied(error) => error.code(),
             Self::Db(error) => error.code(),
         }
     }
@@ -67,6 +78,7 @@ impl Fault for InferenceError {
     }
     fn retry_after(&self) -> Option<u32> {
         match self {
+            Self::Once(error) => error.retry_after(),
             Self::Db(error) => error.retry_after(),
             _ => None,
         }

@@ -4,6 +4,8 @@
 //! adapters that speak to them. A generation's life is the studio's; this room knows one request and one answer.
 
 pub mod error;
+pub mod http;
+pub mod jobs;
 pub mod model;
 pub mod ops;
 pub mod price;

@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -110,7 +111,79 @@ pub struct Model {
     /// JSON Schema of the model's own parameters.
     pub parameters: Value,
     pub aliases: Vec<String>,
+    pub upstream: Upstream,
     pub enabled: bool,
+}
+
+/// How a server differs from others that speak the same protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Upstream {
+    /// Whether to ask for pictures inside the answer. None: everybody but OpenAI, whose models refuse the question.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_format: Option<bool>,
+    /// The server reads the seed from a tag in the prompt, as stable-diffusion.cpp's does.
+    pub seed_in_prompt: bool,
+}
+
+/// A model as the configuration or an administrator describes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Description {
+    pub id: String,
+    pub upstream_name: String,
+    pub title: String,
+    pub tasks: Vec<Task>,
+    pub sizes: Vec<Size>,
+    pub max_count: u32,
+    pub max_references: u32,
+    pub seeds: bool,
+    pub parameters: Value,
+    pub aliases: Vec<String>,
+    pub upstream: Upstream,
+}
+
+impl Description {
+    /// Everything that is wrong with it.
+    pub fn check(&self) -> Result<(), Invalid> {
+        let mut faults = Vec::new();
+        let mut wrong = |name: &str, code: &str, message: &str| faults.push(FieldFault::new(name, code, message));
+        if !is_model_id(&self.id) {
+            wrong("id", "malformed", "Lower-case letters, digits, dots, dashes and at most one slash, 3 to 255 long.");
+        }
+        if !(1..=255).contains(&self.title.len()) || self.title.trim().is_empty() {
+            wrong("title", "out_of_range", "A title is 1 to 255 bytes long.");
+        }
+        if !(1..=255).contains(&self.upstream_name.len()) || self.upstream_name.contains('\0') {
+            wrong("upstream_name", "out_of_range", "The server's name for the model is 1 to 255 bytes long.");
+        }
+        if self.tasks.is_empty() {
+            wrong("tasks", "required", "Choose at least one task.");
+        }
+        if self.sizes.is_empty() || self.sizes.len() > 64 {
+            wrong("sizes", "required", "Name 1 to 64 sizes.");
+        }
+        if !(1..=COUNT_LIMIT).contains(&self.max_count) {
+            wrong("max_count", "out_of_range", "A request makes 1 to 16 pictures.");
+        }
+        if self.max_references > COUNT_LIMIT {
+            wrong("max_references", "out_of_range", "A request takes 0 to 16 references.");
+        }
+        if self.aliases.len() > 16 || !self.aliases.iter().all(|alias| is_model_id(alias)) {
+            wrong("aliases", "malformed", "At most 16 aliases, each written like an id.");
+        }
+        if !self.parameters.is_object() || jsonschema::validator_for(&self.parameters).is_err() {
+            wrong("parameters", "malformed", "The parameters are described by a JSON Schema.");
+        }
+        if faults.is_empty() { Ok(()) } else { Err(Invalid(faults)) }
+    }
+}
+
+fn is_model_id(text: &str) -> bool {
+    let word = |part: &str| {
+        part.starts_with(|letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit())
+            && part.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_' | b':'))
+    };
+    (3..=255).contains(&text.len()) && text.split('/').count() <= 2 && text.split('/').all(word)
 }
 
 /// Who computes.
@@ -126,9 +199,11 @@ pub struct ProviderInfo {
     pub destination: Option<DestinationId>,
     pub managed: bool,
     pub enabled: bool,
+    pub created_at: DateTime<Utc>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum ProviderKind {
     /// Built in: paints, is no model, needs no network.
     Demo,
@@ -166,6 +241,22 @@ pub struct Request {
 }
 
 impl Model {
+    pub fn description(&self) -> Description {
+        Description {
+            id: self.id.clone(),
+            upstream_name: self.upstream_name.clone(),
+            title: self.title.clone(),
+            tasks: self.tasks.clone(),
+            sizes: self.sizes.clone(),
+            max_count: self.max_count,
+            max_references: self.max_references,
+            seeds: self.seeds,
+            parameters: self.parameters.clone(),
+            aliases: self.aliases.clone(),
+            upstream: self.upstream,
+        }
+    }
+
     pub fn can(&self, task: Task) -> bool {
         self.tasks.contains(&task)
     }

@@ -42,10 +42,6 @@ pub enum Unit {
 }
 
 impl PriceCard {
-    pub fn per_image(id: PriceCardId, currency: Currency, micros: i64) -> Self {
-        Self { id, currency, components: vec![Component { unit: Unit::Image, micros, when: Map::new() }] }
-    }
-
     /// The most that this request can cost.
     pub fn estimate(&self, request: &Request, size: Size) -> Result<Money, Overflow> {
         self.price(request, size, request.count)
@@ -78,6 +74,10 @@ impl PriceCard {
 }
 
 impl Component {
+    pub fn per_image(micros: i64) -> Self {
+        Self { unit: Unit::Image, micros, when: Map::new() }
+    }
+
     fn applies(&self, request: &Request, size: Size) -> bool {
         self.when.iter().all(|(name, wanted)| match name.as_str() {
             "size" => wanted.as_str() == Some(&size.to_string()),

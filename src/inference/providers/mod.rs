@@ -3,21 +3,29 @@
 //! An adapter gets an egress handle that is bound to its destination, so that the egress ledger is written by the one way
 //! out and not by the adapter. It speaks one request: what happens around it (holds, retries, storing) is the studio's.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-use super::error::InferenceError;
-use super::model::{Model, ProviderInfo, ProviderKind, ReferenceRole, Size};
-use crate::base::{
-    ctx::Ctx,
-    ids::{GenerationId, PersonId},
-    money::Micros,
+use super::{
+    error::InferenceError,
+    model::{Model, ProviderInfo, ProviderKind, ReferenceRole, Size},
 };
-use crate::platform::Platform;
+use crate::{
+    base::{
+        ctx::Ctx,
+        ids::{GenerationId, PersonId},
+        money::Micros,
+    },
+    platform::Platform,
+};
+
+pub mod demo;
+pub mod openai;
+mod pictures;
 
 /// One submission of a generation.
 #[derive(Clone, Debug)]
@@ -29,7 +37,7 @@ pub struct Work {
     pub size: Size,
     pub count: u32,
     pub seed: u32,
-    /// Whether the person chose the seed; a provider without seeds is sent none.
+    /// Whether the person chose the seed.
     pub send_seed: bool,
     pub parameters: Map<String, Value>,
     pub references: Vec<WorkReference>,
@@ -145,7 +153,35 @@ pub trait Provider {
     async fn submit(&self, ctx: &Ctx, work: &Work, watch: Arc<dyn Watch>) -> Result<Answer, Failure>;
 }
 
-/// The adapter for a provider.
-pub fn connect(_app: &Platform, provider: &ProviderInfo) -> Result<Box<dyn Provider>, InferenceError> {
-    Err(InferenceError::UnknownModel(provider.slug.clone()))
+/// The adapter for this provider.
+pub fn connect(app: &Platform, provider: &ProviderInfo) -> Result<Box<dyn Provider>, InferenceError> {
+    let timeout = Duration::from_secs(app.config.inference.timeout_seconds.max(1));
+    match provider.kind {
+        ProviderKind::Demo => Ok(Box::new(demo::Demo { timeout })),
+        ProviderKind::OpenAi => Ok(Box::new(openai::OpenAi::new(app, provider, timeout)?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Clock;
+
+    /// Two teapots, without references.
+    pub fn work() -> Work {
+        let clock = Clock::fixed();
+        Work {
+            generation: GenerationId::new(&clock),
+            person: PersonId::new(&clock),
+            model: "m".to_owned(),
+            prompt: "a teapot".to_owned(),
+            size: Size { width: 512, height: 512 },
+            count: 2,
+            seed: 7,
+            send_seed: true,
+            parameters: Map::new(),
+            references: Vec::new(),
+            held: Micros(40_000),
+        }
+    }
 }

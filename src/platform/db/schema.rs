@@ -307,10 +307,12 @@ diesel::table! {
         seeds -> Bool,
         parameters -> Jsonb,
         aliases -> Array<Text>,
+        upstream -> Jsonb,
         position -> Integer,
         enabled -> Bool,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        removed_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -383,6 +385,7 @@ diesel::table! {
         enabled -> Bool,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        removed_at -> Nullable<Timestamptz>,
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     error::Error,
-    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -15,11 +14,11 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST,
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
-use url::{Host, Url};
+use url::Url;
 
 use super::{
     Outlet,
-    address::{self, Refusal},
+    address::Refusal,
     body::Body,
     destinations::{self, Destination, Origin},
     error::EgressError,
@@ -146,12 +145,7 @@ impl Outlet {
             return Err(EgressError::Data(*category));
         }
         // An address that is written out is connected to without being looked up.
-        match call.url.host() {
-            Some(Host::Ipv4(address)) => Ok(address::check(IpAddr::V4(address), destination.reach())?),
-            Some(Host::Ipv6(address)) => Ok(address::check(IpAddr::V6(address), destination.reach())?),
-            Some(Host::Domain(_)) => Ok(()),
-            None => Err(EgressError::Elsewhere),
-        }
+        Ok(super::judge(&call.url, destination.local)?)
     }
 
     async fn make(&self, destination: &Destination, call: Call, tally: &Tally) -> Result<Reply, EgressError> {

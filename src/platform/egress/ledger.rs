@@ -144,6 +144,12 @@ pub async fn sweep(db: &Db, clock: &Clock) -> Result<usize, DbError> {
         .await?)
 }
 
+/// Deletes rows that are older than a year; returns how many.
+pub async fn forget_old(db: &Db, clock: &Clock) -> Result<usize, DbError> {
+    let old = calls::table.filter(calls::at.lt(clock.now() - Duration::days(365)));
+    Ok(diesel::delete(old).execute(&mut *db.read().await?).await?)
+}
+
 /// One call with where it went.
 #[derive(Clone, Debug)]
 pub struct Entry {

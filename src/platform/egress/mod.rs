@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use self::{address::Reach, resolve::Judged};
 pub use self::{
+    address::Refusal,
     body::{Body, Part},
     client::{Call, Method, Reply},
     data_map::DATA_MAP,
@@ -78,5 +79,16 @@ impl Egress {
         let made = client::build(Judged { lookup: self.0.lookup.clone(), reach })
             .map_err(|error| EgressError::Unprepared(Box::new(error)))?;
         Ok(place.get_or_init(|| made).clone())
+    }
+}
+
+/// Whether an address could be reached at all, as far as that can be said before its name is looked up.
+pub fn judge(url: &url::Url, local: bool) -> Result<(), Refusal> {
+    let reach = Reach::of(local, url.scheme());
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => address::check(address.into(), reach),
+        Some(url::Host::Ipv6(address)) => address::check(address.into(), reach),
+        Some(url::Host::Domain(_)) => Ok(()),
+        None => Err(Refusal::Nothing),
     }
 }

@@ -1,5 +1,21 @@
 //! Use cases of the catalog.
 
+mod base_url;
+mod models;
+mod probe;
+mod providers;
+mod sync;
+
+pub use models::{
+    ModelChange, NewModel, NewPrice, add_model, all_models, change_model, remove_model, usual_parameters,
+};
+pub use probe::{Probe, probe};
+pub use providers::{
+    NewProvider, ProviderChange, ProviderView, add_provider, change_provider, find_provider, list_providers, open_key,
+    remove_provider,
+};
+pub use sync::sync;
+
 use super::{error::InferenceError, model::Offer, price::PriceCard, store};
 use crate::{
     base::{

@@ -1,5 +1,6 @@
-//! The only file that names the catalog's tables.
+//! The only place that names the catalog's tables. Reading is here, changing in `write`.
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
@@ -7,16 +8,19 @@ use uuid::Uuid;
 
 use super::{
     error::InferenceError,
-    model::{Model, Offer, ProviderInfo, ProviderKind, Task},
+    model::{Model, Offer, ProviderInfo, ProviderKind, Task, Upstream},
     price::PriceCard,
 };
-use crate::{
-    base::data_map::{Category, Column, OnDeletion, Retention, Table, Whose},
-    platform::db::{
-        Conn,
-        schema::{models, price_cards, providers},
-    },
+use crate::platform::db::{
+    Conn,
+    schema::{models, price_cards, providers},
 };
+
+mod data_map;
+mod write;
+
+pub use data_map::DATA_MAP;
+pub use write::*;
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = models)]
@@ -32,6 +36,7 @@ struct ModelRow {
     seeds: bool,
     parameters: Value,
     aliases: Vec<String>,
+    upstream: Value,
     enabled: bool,
 }
 
@@ -47,6 +52,7 @@ struct ProviderRow {
     destination_id: Option<Uuid>,
     managed: bool,
     enabled: bool,
+    created_at: DateTime<Utc>,
 }
 
 #[derive(Queryable, Selectable)]
@@ -72,6 +78,8 @@ impl From<ModelRow> for Model {
             seeds: row.seeds,
             parameters: row.parameters,
             aliases: row.aliases,
+            // Written by `write` alone; a server that is older than the row ignores what it does not know.
+            upstream: serde_json::from_value(row.upstream).unwrap_or_else(|_| Upstream::default()),
             enabled: row.enabled,
         }
     }
@@ -90,6 +98,7 @@ impl From<ProviderRow> for ProviderInfo {
             destination: row.destination_id.map(Into::into),
             managed: row.managed,
             enabled: row.enabled,
+            created_at: row.created_at,
         }
     }
 }
@@ -124,14 +133,18 @@ macro_rules! joined {
 
 /// Every model of the catalog, also those that are switched off, in the order of its list.
 pub async fn all(conn: &mut Conn) -> Result<Vec<Offer>, InferenceError> {
-    let rows: Vec<Joined> = joined!().order((models::position, models::id)).load(conn).await?;
+    let rows: Vec<Joined> = joined!()
+        .filter(models::removed_at.is_null())
+        .order((providers::kind.ne("demo"), providers::created_at, models::position, models::id))
+        .load(conn)
+        .await?;
     rows.into_iter().map(offer_of).collect()
 }
 
 /// The model with this id or alias that can be used.
 pub async fn usable(conn: &mut Conn, name: &str) -> Result<Option<Offer>, InferenceError> {
     let row: Option<Joined> = joined!()
-        .filter(models::enabled.and(providers::enabled))
+        .filter(models::enabled.and(providers::enabled).and(models::removed_at.is_null()))
         .filter(models::id.eq(name).or(models::aliases.contains(vec![name])))
         .order((models::id.ne(name), models::position))
         .first(conn)
@@ -150,78 +163,79 @@ pub async fn upstream_name(conn: &mut Conn, id: &str) -> Result<Option<String>, 
     Ok(models::table.find(id).select(models::upstream_name).first(conn).await.optional()?)
 }
 
+/// How a provider's server wants to be asked for the model that it calls `name`, and whether it takes seeds.
+pub async fn upstream(conn: &mut Conn, provider: Uuid, name: &str) -> Result<(bool, Upstream), InferenceError> {
+    let row: Option<(bool, Value)> = models::table
+        .filter(models::provider_id.eq(provider).and(models::upstream_name.eq(name)))
+        .order((models::removed_at.is_not_null(), models::position))
+        .select((models::seeds, models::upstream))
+        .first(conn)
+        .await
+        .optional()?;
+    let (seeds, upstream) = row.unwrap_or_default();
+    Ok((seeds, serde_json::from_value(upstream).unwrap_or_default()))
+}
+
+/// The model with this id, switched on or not.
+pub async fn model(conn: &mut Conn, id: &str) -> Result<Option<Offer>, InferenceError> {
+    let row: Option<Joined> =
+        joined!().filter(models::id.eq(id).and(models::removed_at.is_null())).first(conn).await.optional()?;
+    row.map(offer_of).transpose()
+}
+
+/// Every provider that was not removed, the built-in one first.
+pub async fn providers(conn: &mut Conn) -> Result<Vec<ProviderInfo>, InferenceError> {
+    let rows: Vec<ProviderRow> = providers::table
+        .filter(providers::removed_at.is_null())
+        .order((providers::kind.ne("demo"), providers::created_at, providers::id))
+        .select(ProviderRow::as_select())
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// A provider that was not removed.
+pub async fn current_provider(conn: &mut Conn, id: Uuid) -> Result<Option<ProviderInfo>, InferenceError> {
+    let row: Option<ProviderRow> = providers::table
+        .find(id)
+        .filter(providers::removed_at.is_null())
+        .select(ProviderRow::as_select())
+        .first(conn)
+        .await
+        .optional()?;
+    Ok(row.map(Into::into))
+}
+
+pub async fn provider_by_slug(conn: &mut Conn, slug: &str) -> Result<Option<ProviderInfo>, InferenceError> {
+    let row: Option<ProviderRow> = providers::table
+        .filter(providers::slug.eq(slug).and(providers::removed_at.is_null()))
+        .select(ProviderRow::as_select())
+        .first(conn)
+        .await
+        .optional()?;
+    Ok(row.map(Into::into))
+}
+
+/// Whether a provider that was not removed is reached at this destination.
+pub async fn destination_in_use(conn: &mut Conn, destination: Uuid) -> Result<bool, InferenceError> {
+    let using = providers::table.filter(providers::destination_id.eq(destination).and(providers::removed_at.is_null()));
+    Ok(diesel::select(diesel::dsl::exists(using)).get_result(conn).await?)
+}
+
+/// Another model that already answers to one of these names.
+pub async fn named(conn: &mut Conn, id: &str, names: &[String]) -> Result<Option<String>, InferenceError> {
+    Ok(models::table
+        .filter(models::id.ne(id).and(models::removed_at.is_null()))
+        .filter(models::id.eq_any(names).or(models::aliases.overlaps_with(names)))
+        .select(models::id)
+        .first(conn)
+        .await
+        .optional()?)
+}
+
 /// The price that was in force at `at`, for work that was accepted then.
 pub async fn price(conn: &mut Conn, id: Uuid) -> Result<Option<PriceCard>, InferenceError> {
     let row: Option<PriceRow> =
         price_cards::table.find(id).select(PriceRow::as_select()).first(conn).await.optional()?;
     row.map(PriceCard::try_from).transpose()
 }
-
-const fn setting(name: &'static str) -> Column {
-    Column::operational(name, Retention::Forever("needed while the organisation uses the provider"))
-}
-
-pub const DATA_MAP: &[Table] = &[
-    Table {
-        name: "providers",
-        columns: &[
-            setting("id"),
-            setting("slug"),
-            setting("kind"),
-            setting("title"),
-            setting("base_url"),
-            Column::new(
-                "api_key",
-                Category::Credential,
-                Whose::Organisation,
-                false,
-                OnDeletion::Keep("the organisation's own key, sealed"),
-                Retention::Forever("until it is replaced or the provider removed"),
-            ),
-            setting("destination_id"),
-            setting("managed"),
-            setting("enabled"),
-            setting("created_at"),
-            setting("updated_at"),
-        ],
-    },
-    Table {
-        name: "models",
-        columns: &[
-            setting("id"),
-            setting("provider_id"),
-            setting("upstream_name"),
-            setting("title"),
-            setting("tasks"),
-            setting("sizes"),
-            setting("max_count"),
-            setting("max_references"),
-            setting("seeds"),
-            setting("parameters"),
-            setting("aliases"),
-            setting("position"),
-            setting("enabled"),
-            setting("created_at"),
-            setting("updated_at"),
-        ],
-    },
-    Table {
-        name: "price_cards",
-        columns: &[
-            setting("id"),
-            setting("model_id"),
-            setting("currency"),
-            setting("components"),
-            setting("valid_from"),
-            setting("valid_to"),
-            Column::new(
-                "created_by",
-                Category::Reference,
-                Whose::Person,
-                true,
-                OnDeletion::Anonymise,
-                Retention::Years(7),
-            ),
-        ],
-    },
-];

@@ -1,0 +1,203 @@
+//! The egress ledger as the API shows it, and the switch of each destination.
+
+use actix_web::{HttpResponse, http::StatusCode, web};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::{
+    base::{
+        access::{EgressEdit, EgressRead},
+        clock::At,
+        error::Invalid,
+        ids::{DestinationId, DestinationKind, EgressCallId, GenerationId, PersonId},
+        paging::List,
+    },
+    platform::egress::{
+        Destination, destinations,
+        ledger::{self, Entry, Filter, Outcome},
+    },
+    web::{
+        document::operation,
+        extract::{Body, Query, path_id},
+        guard::Guard,
+        problem::Problem,
+        route::{Route, get, patch},
+    },
+};
+
+const EGRESS: &str = "/api/v1/admin/egress";
+
+pub fn routes() -> Vec<Route> {
+    vec![
+        get(EGRESS, list_egress).documented(
+            operation("egress", "Every call that left, or wanted to, newest first")
+                .query::<EgressQuery>()
+                .answers::<List<EgressItem>>(StatusCode::OK, "A page of calls."),
+        ),
+        get("/api/v1/admin/egress/destinations", list_destinations).documented(
+            operation("egress", "Where this server may connect to")
+                .query::<NoQuery>()
+                .answers::<List<DestinationItem>>(StatusCode::OK, "All of them."),
+        ),
+        patch("/api/v1/admin/egress/destinations/{id}", switch_destination).documented(
+            operation("egress", "Switch a destination off or on; off counts from the next call on")
+                .id::<DestinationKind>("id")
+                .body::<Switch>()
+                .answers::<DestinationItem>(StatusCode::OK, "As it is now."),
+        ),
+    ]
+}
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct EgressQuery {
+    destination: Option<DestinationId>,
+    person: Option<PersonId>,
+    generation: Option<GenerationId>,
+    outcome: Option<Outcome>,
+    /// Status of the answer.
+    #[param(minimum = 100, maximum = 999)]
+    status: Option<u16>,
+    /// Only calls from this time on, RFC 3339.
+    #[param(max_length = 64, format = DateTime)]
+    since: Option<String>,
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+    #[param(max_length = 255)]
+    cursor: Option<String>,
+}
+
+impl EgressQuery {
+    fn filter(&self) -> Result<Filter, Invalid> {
+        Ok(Filter {
+            destination: self.destination,
+            person: self.person,
+            generation: self.generation,
+            outcome: self.outcome,
+            status: self.status,
+            since: self.since.as_deref().map(time).transpose()?,
+        })
+    }
+}
+
+fn time(text: &str) -> Result<DateTime<Utc>, Invalid> {
+    let time = DateTime::parse_from_rfc3339(text);
+    let time = time.map_err(|_| Invalid::field("since", "malformed", "A time reads like 2026-11-20T12:00:00Z."))?;
+    Ok(time.to_utc())
+}
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct NoQuery {}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EgressItem {
+    id: EgressCallId,
+    at: At,
+    /// Host, and the port where it is not the usual one.
+    #[schema(max_length = 300)]
+    destination: String,
+    destination_id: DestinationId,
+    /// `generation` or `test`.
+    #[schema(max_length = 16)]
+    purpose: String,
+    person: Option<PersonId>,
+    generation: Option<GenerationId>,
+    /// Kinds of data that were sent.
+    categories: Vec<String>,
+    /// Head and body of the request.
+    bytes_out: i64,
+    /// Body of the answer.
+    bytes_in: i64,
+    /// Of the answer; null without one.
+    status: Option<i32>,
+    outcome: Outcome,
+    /// Why no answer came, in a few fixed words.
+    #[schema(max_length = 200)]
+    reason: Option<String>,
+    duration_ms: Option<i64>,
+}
+
+impl From<Entry> for EgressItem {
+    fn from(entry: Entry) -> Self {
+        Self {
+            id: entry.id,
+            at: entry.at.into(),
+            destination: entry.destination.name(),
+            destination_id: entry.destination.id,
+            purpose: entry.purpose,
+            person: entry.person,
+            generation: entry.generation,
+            categories: entry.categories,
+            bytes_out: entry.bytes_out,
+            bytes_in: entry.bytes_in,
+            status: entry.status,
+            outcome: entry.outcome,
+            reason: entry.reason,
+            duration_ms: entry.duration_ms,
+        }
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DestinationItem {
+    id: DestinationId,
+    #[schema(max_length = 5)]
+    scheme: String,
+    #[schema(max_length = 255)]
+    host: String,
+    port: u16,
+    /// Kinds of data that it may receive.
+    categories: Vec<String>,
+    /// Whether it may be on a private address.
+    local: bool,
+    /// Null: the configuration.
+    allowed_by: Option<PersonId>,
+    allowed_at: At,
+    enabled: bool,
+}
+
+impl From<Destination> for DestinationItem {
+    fn from(known: Destination) -> Self {
+        Self {
+            id: known.id,
+            scheme: known.origin.scheme,
+            host: known.origin.host,
+            port: known.origin.port,
+            categories: known.categories,
+            local: known.local,
+            allowed_by: known.allowed_by,
+            allowed_at: known.allowed_at.into(),
+            enabled: known.disabled_at.is_none(),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Switch {
+    enabled: bool,
+}
+
+async fn list_egress(guard: Guard<EgressRead>, query: Query<EgressQuery>) -> Result<HttpResponse, Problem> {
+    let page = query.page(&guard.app.keys, EGRESS, query.value.limit, query.value.cursor.as_deref())?;
+    let entries = ledger::list(&guard.app.db, &guard.grant()?, &query.value.filter()?, &page).await?;
+    Ok(HttpResponse::Ok().json(query.list(&guard.app.keys, EGRESS, entries.map(EgressItem::from))))
+}
+
+async fn list_destinations(guard: Guard<EgressRead>, _query: Query<NoQuery>) -> Result<HttpResponse, Problem> {
+    let all = destinations::list(&guard.app.db, &guard.grant()?).await?;
+    let items: Vec<DestinationItem> = all.into_iter().map(Into::into).collect();
+    Ok(HttpResponse::Ok().json(List { items, next_cursor: None }))
+}
+
+async fn switch_destination(
+    guard: Guard<EgressEdit>,
+    id: web::Path<String>,
+    body: Body<Switch>,
+) -> Result<HttpResponse, Problem> {
+    let (id, on) = (path_id(&id)?, body.value.enabled);
+    let found = destinations::set_enabled(&guard.app.db, &guard.ctx, &guard.grant()?, id, on).await?;
+    Ok(HttpResponse::Ok().json(DestinationItem::from(destinations::known(found)?)))
+}
