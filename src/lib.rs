@@ -14,6 +14,7 @@
 pub mod accounts;
 pub mod app;
 pub mod base;
+pub mod cli;
 pub mod config;
 pub mod console;
 pub mod inference;

@@ -46,26 +46,41 @@ pub type StoreDirectory = Option<PathBuf>;
 
 /// Opens everything that the server stands on: the database with this version's schema, the store with its bucket.
 pub async fn open(config: Config, store_directory: StoreDirectory, notices: Notices) -> anyhow::Result<Platform> {
-    let url = config.database.url.expose_secret().to_owned();
-    let applied = migrate::run(&url).await.context("The database could not be brought to this version")?;
+    let applied = migrate::run(config.database.url.expose_secret()).await.context(
+        "The database could not be brought to this version. Check that PostgreSQL runs and that database.url is right.",
+    )?;
     if applied > 0 {
         tracing::info!(applied, "migrations were applied");
     }
-    let minio = Minio::new(&config.storage, store_directory).context("The store's settings are not right")?;
-    minio.prepare().await.context("The store did not answer")?;
+    let (platform, minio) = assemble(config, store_directory, notices)?;
+    minio.prepare().await.context(
+        "The store did not answer. Check that it runs and that storage.endpoint, storage.bucket and its keys are right.",
+    )?;
+    Ok(platform)
+}
+
+/// The handles alone: nothing is asked and nothing is changed. For commands beside a running server.
+pub fn assemble(
+    config: Config,
+    store_directory: StoreDirectory,
+    notices: Notices,
+) -> anyhow::Result<(Platform, Arc<Minio>)> {
+    let minio = Minio::new(&config.storage, store_directory)
+        .context("The store's settings cannot be used. Check storage.endpoint and its keys.")?;
+    let minio = Arc::new(minio);
     let clock = Clock::system();
-    let db = Db::new(&url, config.database.connections)?;
-    let root = root_key(&config)?;
-    Ok(Platform {
+    let db = Db::new(config.database.url.expose_secret(), config.database.connections)?;
+    let platform = Platform {
         egress: Egress::new(db.clone(), clock.clone()),
         clock,
-        keys: Arc::new(Keys::new(&root)),
+        keys: Arc::new(Keys::new(&root_key(&config)?)),
         db,
-        storage: Storage::new(Arc::new(minio)),
+        storage: Storage::new(minio.clone()),
         signals: Signals::default(),
         notices,
         config: Arc::new(config),
-    })
+    };
+    Ok((platform, minio))
 }
 
 fn root_key(config: &Config) -> anyhow::Result<[u8; 32]> {

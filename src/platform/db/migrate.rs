@@ -44,6 +44,20 @@ pub async fn pending(url: &str) -> Result<usize, MigrateError> {
     .await?
 }
 
+#[derive(diesel::QueryableByName)]
+struct Version {
+    #[diesel(sql_type = diesel::sql_types::Integer)]
+    number: i32,
+}
+
+/// The server's own version: 150018 is 15.18.
+pub async fn server_version(url: &str) -> Result<u32, MigrateError> {
+    let mut conn = AsyncPgConnection::establish(url).await?;
+    let query = diesel::sql_query("select current_setting('server_version_num')::int as number");
+    let version: Version = query.get_result(&mut conn).await?;
+    Ok(u32::try_from(version.number).unwrap_or(0))
+}
+
 /// Whether a server answers there.
 pub async fn answers(url: &str) -> bool {
     AsyncPgConnection::establish(url).await.is_ok()

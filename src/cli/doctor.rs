@@ -1,0 +1,206 @@
+//! `renderkeep doctor`: a list of checks, each with what to do when it fails.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::Args;
+use nix::{sys::statvfs::statvfs, unistd::geteuid};
+use secrecy::ExposeSecret;
+use serde::Serialize;
+
+use super::{
+    out,
+    place::{AnyPlace, Place},
+    version::VERSION,
+};
+use crate::{
+    app::lifecycle,
+    base::error::chain,
+    config::Config,
+    platform::{
+        db::migrate,
+        telemetry::{Notices, health},
+    },
+};
+
+/// The oldest PostgreSQL that the schema is made for.
+const OLDEST: u32 = 15;
+
+#[derive(Debug, Args)]
+pub(super) struct Doctor {
+    #[command(flatten)]
+    place: AnyPlace,
+    /// For programs.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    version: &'static str,
+    good: bool,
+    checks: Vec<Check>,
+}
+
+#[derive(Debug, Serialize)]
+struct Check {
+    part: &'static str,
+    good: bool,
+    finding: String,
+    /// What to do, when it is not good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<String>,
+}
+
+pub(super) async fn doctor(doctor: Doctor) -> anyhow::Result<ExitCode> {
+    let place = Place::from(doctor.place);
+    let checks = match place.load() {
+        Ok(config) => examine(&place, config).await,
+        Err(error) => vec![bad(
+            "configuration",
+            format!("{error}"),
+            "Correct what it names; `renderkeep config example` shows a complete file.",
+        )],
+    };
+    let good = checks.iter().all(|check| check.good);
+    let report = Report { version: VERSION, good, checks };
+    out::say(&if doctor.json { serde_json::to_string_pretty(&report)? } else { for_people(&report) });
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn examine(place: &Place, config: Config) -> Vec<Check> {
+    let mut checks = vec![good("configuration", "It is complete and valid.")];
+    checks.extend(permissions(place));
+    checks.extend(place.data().or(config.storage.directory.as_deref()).map(disk));
+    let url = config.database.url.expose_secret().to_owned();
+    checks.extend(parts(place, config).await);
+    // A database that is away has no version to speak of.
+    if checks.iter().all(|check| check.part != "database" || check.good) {
+        checks.push(postgres_version(&url).await);
+        checks.push(schema(place, &url).await);
+    }
+    checks
+}
+
+/// What `/readyz` asks.
+async fn parts(place: &Place, config: Config) -> Vec<Check> {
+    let platform = match lifecycle::assemble(config, None, Notices::default()) {
+        Ok((platform, _)) => platform,
+        Err(error) => return vec![bad("configuration", error.to_string(), "Correct it and try again.")],
+    };
+    let report = health::probe(&platform).await;
+    report.parts.into_iter().map(|part| judged(place, part)).collect()
+}
+
+fn judged(place: &Place, part: health::Part) -> Check {
+    let Some(detail) = part.detail else { return good(part.name, "It answers.") };
+    let advice = match (place.data(), part.name) {
+        (Some(_), _) => place.not_running(),
+        (None, "database") => "Check that PostgreSQL runs and that database.url is right.".to_owned(),
+        (None, _) => {
+            "Check that the store runs and that storage.endpoint, storage.bucket and its keys are right.".to_owned()
+        }
+    };
+    bad(part.name, detail, &advice)
+}
+
+async fn postgres_version(url: &str) -> Check {
+    match migrate::server_version(url).await {
+        Ok(version) if version / 10_000 >= OLDEST => good("postgres", &format!("PostgreSQL {}.", version / 10_000)),
+        Ok(version) => bad(
+            "postgres",
+            format!("PostgreSQL {} is too old.", version / 10_000),
+            &format!("Move the database to PostgreSQL {OLDEST} or newer."),
+        ),
+        Err(error) => bad("postgres", chain(&error), "Check the log of PostgreSQL."),
+    }
+}
+
+async fn schema(place: &Place, url: &str) -> Check {
+    match migrate::pending(url).await {
+        Ok(0) => good("schema", "The database is at this version."),
+        Ok(missing) => bad("schema", format!("{missing} migrations are missing."), place.how_to_migrate()),
+        Err(error) => bad("schema", chain(&error), "Check the log of PostgreSQL."),
+    }
+}
+
+/// Files with secrets are for their owner's eyes only.
+fn permissions(place: &Place) -> Option<Check> {
+    let in_data = ["secrets", "secrets/root_key", "secrets/store.json", "config.toml"];
+    let files: Vec<PathBuf> = match place.data() {
+        Some(data) => in_data.iter().map(|name| data.join(name)).collect(),
+        None => place.file().into_iter().collect(),
+    };
+    let files: Vec<PathBuf> = files.into_iter().filter(|file| file.exists()).collect();
+    let open: Vec<String> = files.iter().filter(|file| is_open(file)).map(|file| file.display().to_string()).collect();
+    match (files.is_empty(), open.is_empty()) {
+        (true, _) => None,
+        (false, true) => Some(good("permissions", "Files with secrets are readable by their owner and group only.")),
+        (false, false) => Some(bad(
+            "permissions",
+            format!("Everybody on this machine can read {}.", open.join(", ")),
+            &format!("Run: chmod o-rwx {}.", open.join(" ")),
+        )),
+    }
+}
+
+fn is_open(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|file| file.permissions().mode() & 0o007 != 0)
+}
+
+/// A tenth of the disk or 5 GB, whichever is less, should be free.
+fn disk(directory: &Path) -> Check {
+    let shown = directory.display();
+    let Ok(disk) = statvfs(directory) else {
+        let advice = format!("Check that it exists and that the user with the number {} may enter it.", geteuid());
+        return bad("disk", format!("{shown} cannot be looked at."), &advice);
+    };
+    let gigabytes = |blocks: u64| (blocks * disk.fragment_size()) >> 30;
+    let (free, all) = (gigabytes(disk.blocks_available()), gigabytes(disk.blocks()));
+    let finding = format!("{free} of {all} GB are free at {shown}.");
+    if free >= (all / 10).min(5) { good("disk", &finding) } else { bad("disk", finding, "Free some space.") }
+}
+
+fn good(part: &'static str, finding: &str) -> Check {
+    Check { part, good: true, finding: finding.to_owned(), advice: None }
+}
+
+fn bad(part: &'static str, finding: String, advice: &str) -> Check {
+    Check { part, good: false, finding, advice: Some(advice.to_owned()) }
+}
+
+fn for_people(report: &Report) -> String {
+    let lines = report.checks.iter().map(|check| {
+        let mark = if check.good { "good" } else { "BAD " };
+        let advice = check.advice.as_deref().map_or(String::new(), |advice| format!(" {advice}"));
+        format!("{mark}  {:<14} {}{advice}", check.part, check.finding)
+    });
+    let lines: Vec<String> = lines.collect();
+    format!("Renderkeep {}\n{}", report.version, lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_others_can_read_is_found() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("config.toml");
+        fs::write(&file, "").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(!is_open(&file));
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(is_open(&file));
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_has_advice() {
+        let check = disk(Path::new("/no/such/place"));
+        assert!(!check.good && check.advice.is_some(), "{check:?}");
+    }
+}

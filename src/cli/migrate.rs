@@ -1,0 +1,34 @@
+//! `renderkeep migrate`: the database at this version. `up` and `serve` do the same when they start.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use secrecy::ExposeSecret;
+
+use super::{
+    out,
+    place::{AnyPlace, Place},
+};
+use crate::platform::db::migrate as migrations;
+
+#[derive(Debug, Args)]
+pub(super) struct Migrate {
+    #[command(flatten)]
+    place: AnyPlace,
+}
+
+pub(super) async fn migrate(migrate: Migrate) -> anyhow::Result<ExitCode> {
+    let place = Place::from(migrate.place);
+    let config = place.load()?;
+    let url = config.database.url.expose_secret();
+    migrations::pending(url).await.context(place.not_running())?;
+    let applied = migrations::run(url).await;
+    let applied = applied.context("The database could not be brought to this version. Check its log and try again.")?;
+    out::say(&match applied {
+        0 => "The database is at this version already.".to_owned(),
+        1 => "One migration was applied.".to_owned(),
+        many => format!("{many} migrations were applied."),
+    });
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,208 @@
+//! `renderkeep up`: everything below one directory, in the foreground.
+
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::Context;
+use chrono::SecondsFormat;
+use clap::Args;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::watch,
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    out,
+    place::{of_process, own_file},
+    serve, stop,
+    version::VERSION,
+};
+use crate::{
+    app::lifecycle::{self, Roles},
+    config::{Config, load},
+    organisation::{self, model::FirstPassword},
+    platform::{
+        Platform,
+        telemetry::{Notices, logs},
+    },
+    supervisor::{
+        Directory, Kept, Pids, Tree,
+        ready::{self, Owner, Ready},
+    },
+};
+
+/// How often it looks whether the first owner has chosen a password.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Args)]
+pub(super) struct Up {
+    /// Where everything is kept; made when it is not there.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// The port of the pages and the API; chosen once and kept when not given.
+    #[arg(long, value_name = "N")]
+    port: Option<u16>,
+}
+
+/// Everything that one run of `up` needs, taken before the first process is started.
+struct Taken {
+    /// Holds the directory as long as this runs.
+    _directory: Directory,
+    kept: Kept,
+    listener: TcpListener,
+    config: Config,
+}
+
+pub(super) async fn up(up: Up) -> anyhow::Result<ExitCode> {
+    let stop = stop::on_signal()?;
+    let Taken { _directory, kept, listener, config } = take(&up)?;
+    logs::start(&config.telemetry)?;
+    let notices = Notices::default();
+    let tree = match Tree::start(&kept, &config, notices.clone(), &stop).await {
+        // Whoever stopped it knows why it is not there.
+        Err(_) if stop.is_cancelled() => return Ok(ExitCode::SUCCESS),
+        started => started?,
+    };
+    let served = Box::pin(serve(config, notices, &kept, tree.pids.clone(), listener, stop)).await;
+    ready::remove(&kept.run());
+    tree.stop().await;
+    served?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn take(up: &Up) -> anyhow::Result<Taken> {
+    let directory = Directory::open(&up.data)?;
+    let listener = directory.listen(up.port)?;
+    let kept = directory.keep(listener.local_addr()?.port())?;
+    // In a terminal beside its greeting: only what somebody should look at, in words for people.
+    let sources =
+        of_process(own_file(kept.path())).preset("telemetry.format", "pretty").preset("telemetry.log", "warn");
+    let config = load(&kept.flags(sources))?;
+    Ok(Taken { _directory: directory, kept, listener, config })
+}
+
+async fn serve(
+    config: Config,
+    notices: Notices,
+    kept: &Kept,
+    pids: watch::Receiver<Pids>,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let metrics = serve::measure(&config.telemetry)?;
+    let opening = async {
+        let platform = Box::pin(lifecycle::open(config, Some(kept.store()), notices)).await?;
+        let first = Box::pin(lifecycle::prepare(&platform)).await?;
+        anyhow::Ok((platform, first))
+    };
+    let (platform, first) = tokio::select! {
+        opened = opening => opened?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let ready = ready(&platform, kept, *pids.borrow(), first).await?;
+    let announcing = announce(&platform, ready, kept, pids, &stop);
+    let serving = serve::run(platform.clone(), Roles::ALL, listener, metrics, stop.clone());
+    let ((), served) = tokio::join!(announcing, serving);
+    served
+}
+
+async fn ready(platform: &Platform, kept: &Kept, pids: Pids, first: Option<FirstPassword>) -> anyhow::Result<Ready> {
+    let owner = organisation::ops::first_owner(platform).await.map_err(out::told)?;
+    let owner = owner.context("The organisation has no owner. Restore the data directory from a backup.")?;
+    Ok(Ready {
+        url: format!("http://127.0.0.1:{}", kept.ports.http),
+        version: VERSION,
+        started_at: platform.clock.now().to_rfc3339_opts(SecondsFormat::Millis, true),
+        pid: std::process::id(),
+        pids,
+        ports: kept.ports,
+        owner: Owner { mail: owner.mail, one_time_password: first.map(|first| first.one_time_password) },
+    })
+}
+
+/// Says that it is ready once it is, and keeps `ready.json` true until `stop`.
+async fn announce(
+    platform: &Platform,
+    mut ready: Ready,
+    kept: &Kept,
+    mut pids: watch::Receiver<Pids>,
+    stop: &CancellationToken,
+) {
+    tokio::select! {
+        () = answers(ready.ports.http) => {}
+        () = stop.cancelled() => return,
+    }
+    let run = kept.run();
+    let mut said = false;
+    while !stop.is_cancelled() {
+        if let Err(error) = ready.write(&run) {
+            tracing::error!(%error, "ready.json cannot be written");
+        }
+        if !said {
+            out::say(&greeting(&ready, kept.path()));
+            said = true;
+        }
+        tokio::select! {
+            changed = pids.changed() => match changed {
+                Ok(()) => ready.pids = *pids.borrow_and_update(),
+                Err(_) => stop.cancelled().await,
+            },
+            () = password_chosen(platform), if ready.owner.one_time_password.is_some() => {
+                ready.owner.one_time_password = None;
+            }
+            () = stop.cancelled() => {}
+        }
+    }
+    ready::remove(&run);
+}
+
+/// Returns once the server answers at its port.
+async fn answers(port: u16) {
+    while !alive(port).await.unwrap_or(false) {
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[expect(clippy::disallowed_types, reason = "asks this same process, on loopback")]
+async fn alive(port: u16) -> std::io::Result<bool> {
+    let mut stream = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").await?;
+    let mut head = [0; 12];
+    stream.read_exact(&mut head).await?;
+    Ok(head.ends_with(b" 200"))
+}
+
+/// Returns once the first owner has chosen a password.
+async fn password_chosen(platform: &Platform) {
+    loop {
+        sleep(LOOK_EVERY).await;
+        match organisation::ops::first_owner(platform).await {
+            Ok(Some(owner)) if owner.must_change_password => {}
+            Ok(_) => return,
+            Err(error) => tracing::debug!(%error, "the first owner cannot be looked up at the moment"),
+        }
+    }
+}
+
+fn greeting(ready: &Ready, data: &Path) -> String {
+    let mut lines = vec![
+        format!("Renderkeep {} is ready.", ready.version),
+        String::new(),
+        format!("  Address            {}", ready.url),
+        format!("  Mail               {}", ready.owner.mail),
+    ];
+    if let Some(password) = &ready.owner.one_time_password {
+        lines.push(format!("  One-time password  {password}"));
+        lines.push("                     You choose your own when you sign in for the first time.".to_owned());
+    }
+    lines.push(format!("  Data               {}", data.display()));
+    lines.push(String::new());
+    lines.push("Stop it with Ctrl-C.".to_owned());
+    lines.join("\n")
+}
