@@ -20,6 +20,7 @@ pub fn routes() -> Vec<Route> {
         organisation::http::routes(),
         organisation::pages::routes(),
         ledger::http::routes(),
+        ledger::pages::routes(),
         inference::http::routes(),
         library::http::routes(),
         studio::http::routes(),

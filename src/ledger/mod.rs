@@ -11,6 +11,7 @@ pub mod error;
 pub mod http;
 pub mod model;
 pub mod ops;
+pub mod pages;
 mod store;
 
 pub use data_map::DATA_MAP;

@@ -41,6 +41,7 @@ pub enum CapScope {
     Organisation,
     /// Everybody without an own one.
     Default,
+    Workspace,
     Person,
 }
 
@@ -49,6 +50,7 @@ impl CapScope {
     const fn value(self) -> &'static str {
         match self {
             Self::Organisation => "organisation",
+            Self::Workspace => "workspace",
             Self::Default | Self::Person => "person",
         }
     }
@@ -56,7 +58,7 @@ impl CapScope {
     const fn icon(self) -> &'static str {
         match self {
             Self::Organisation => "home",
-            Self::Default => "people",
+            Self::Default | Self::Workspace => "people",
             Self::Person => "person",
         }
     }
@@ -65,7 +67,7 @@ impl CapScope {
     const fn indent(self) -> &'static str {
         match self {
             Self::Organisation => "n0",
-            Self::Default | Self::Person => "n1",
+            Self::Default | Self::Workspace | Self::Person => "n1",
         }
     }
 }

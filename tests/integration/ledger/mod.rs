@@ -23,6 +23,7 @@ use renderkeep::{
 use crate::support::{self, TestPlatform, postgres::connect};
 
 mod caps;
+mod doors;
 mod model;
 mod safeguards;
 
