@@ -6,6 +6,7 @@
 
 #![cfg(test)]
 
+mod codes;
 mod floors;
 mod names;
 mod packages;

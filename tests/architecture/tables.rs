@@ -7,6 +7,8 @@ use crate::{
     source::{Source, Token},
 };
 
+const SCHEMA: &str = "src/platform/db/schema.rs";
+
 /// Each table with its owner: a room, or a part of the platform.
 type Owners = BTreeMap<String, String>;
 
@@ -31,6 +33,17 @@ fn owners(sources: &[Source]) -> Owners {
         }
     }
     owners
+}
+
+/// The tables of the generated schema: `diesel::table! { people (id) { ...`.
+fn tables(schema: &Source) -> Vec<String> {
+    let found = schema.tokens.windows(4).filter_map(|window| match window {
+        [Token::Name(table), Token::Mark('!'), Token::Mark('{'), Token::Name(name)] if table == "table" => {
+            Some(name.clone())
+        }
+        _ => None,
+    });
+    found.collect()
 }
 
 fn findings(source: &Source, owners: &Owners) -> Vec<String> {
@@ -102,6 +115,17 @@ fn tables_are_used_by_their_owner_alone() {
     let sources = crate::sources();
     let owners = owners(&sources);
     crate::none(sources.iter().flat_map(|source| findings(source, &owners)).collect());
+}
+
+#[test]
+fn every_table_has_an_owner() {
+    let sources = crate::sources();
+    let owners = owners(&sources);
+    let schema = sources.iter().find(|source| source.path == SCHEMA).expect("the generated schema");
+    let tables = tables(schema);
+    assert!(tables.len() > 10, "only {} tables were found", tables.len());
+    let lost = tables.iter().filter(|table| !owners.contains_key(*table));
+    crate::none(lost.map(|table| format!("nobody lists the table `{table}` in a DATA_MAP; its room does")).collect());
 }
 
 #[test]

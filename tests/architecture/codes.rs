@@ -1,0 +1,75 @@
+//! Every stable code that an answer may carry is documented in `docs/API.md`, and nothing is documented that is not there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::source::{Source, Token};
+
+/// A code with where it is said.
+type Codes = BTreeMap<String, String>;
+
+/// `ledger.cap_reached`, and `not_found`, the one without a room.
+fn is_code(text: &str) -> bool {
+    let word = |part: &str| !part.is_empty() && part.chars().all(|char| char.is_ascii_lowercase() || char == '_');
+    text == "not_found" || text.split_once('.').is_some_and(|(room, rest)| word(room) && word(rest))
+}
+
+/// Codes are said in `fn code`, as the second argument of `Problem::new`, and as the code of a failed generation.
+fn said(source: &Source) -> Codes {
+    let mut codes = Codes::new();
+    let mut keep = |at: usize| {
+        if let Some(Token::Text(text)) =
+            source.tokens.get(at).filter(|token| matches!(token, Token::Text(text) if is_code(text)))
+        {
+            codes.entry(text.clone()).or_insert_with(|| source.at(at));
+        }
+    };
+    for (at, window) in source.tokens.windows(4).enumerate() {
+        match window {
+            [Token::Name(a), Token::Name(b), ..] if a == "fn" && b == "code" => source.block(at).for_each(&mut keep),
+            [Token::Name(a), Token::Mark(':'), Token::Mark(':'), Token::Name(b)] if a == "Problem" && b == "new" => {
+                (at..at + 14).for_each(&mut keep);
+            }
+            [Token::Name(a), Token::Mark(':'), Token::Mark(':'), Token::Name(_)] if a == "Failure" || a == "Self" => {
+                (at..at + 6).for_each(&mut keep);
+            }
+            [Token::Name(a), Token::Mark(':'), Token::Text(_), ..] if a == "code" => keep(at + 2),
+            _ => {}
+        }
+    }
+    codes
+}
+
+/// The first cells of the tables of `docs/API.md` that hold a code: "| `ledger.cap_reached` | 402 | ... |".
+fn documented(text: &str) -> BTreeSet<String> {
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    rows.map(|(code, _)| code.to_owned()).filter(|code| is_code(code)).collect()
+}
+
+fn findings(codes: &Codes, documented: &BTreeSet<String>) -> Vec<String> {
+    let lost = codes.iter().filter(|(code, _)| !documented.contains(*code));
+    let gone = documented.iter().filter(|code| !codes.contains_key(*code));
+    lost.map(|(code, at)| format!("{at}: the code `{code}` is not documented; add a row to docs/API.md"))
+        .chain(gone.map(|code| format!("docs/API.md: nothing answers `{code}` any more; take its row out")))
+        .collect()
+}
+
+#[test]
+fn every_code_is_documented() {
+    let codes: Codes =
+        crate::sources().iter().filter(|source| !source.path.ends_with("tests.rs")).flat_map(said).collect();
+    assert!(codes.len() > 20, "only {} codes were found", codes.len());
+    let text = std::fs::read_to_string(crate::root().join("docs/API.md")).expect("docs/API.md");
+    crate::none(findings(&codes, &documented(&text)));
+}
+
+#[test]
+fn bad_samples_are_found() {
+    let text = "impl Fault for X { fn code(&self) -> &'static str { match self { Self::A => \"room.one\" } } }
+        fn x() { Problem::new(Kind::Conflict, \"room.two\", \"A sentence.\"); Failure { code: \"room.three\" } }";
+    let codes = said(&Source::new("src/room/error.rs", text));
+    assert_eq!(codes.keys().collect::<Vec<_>>(), ["room.one", "room.three", "room.two"]);
+    let found = findings(&codes, &documented("| `room.one` | 409 | Why. |\n| `room.gone` | 409 | Why. |"));
+    crate::finds(&found, "the code `room.two` is not documented");
+    crate::finds(&found, "nothing answers `room.gone` any more");
+    assert_eq!(found.len(), 3);
+}
