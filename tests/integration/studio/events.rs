@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::quick;
 use crate::support::app::{Client, TestApp};
 
-/// Reads the stream until `enough`, at most for half a minute.
+/// Reads the stream until `enough`, at most for two minutes.
 async fn read(client: &Client, last: Option<&str>, enough: impl Fn(&[Event]) -> bool) -> Vec<Event> {
     let request = client.request("GET", "/api/v1/events");
     let request = match last {
@@ -30,7 +30,7 @@ async fn read(client: &Client, last: Option<&str>, enough: impl Fn(&[Event]) -> 
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), reading).await.expect("enough events within half a minute");
+    tokio::time::timeout(Duration::from_secs(120), reading).await.expect("enough events within two minutes");
     events
 }
 
