@@ -3,13 +3,16 @@
 
 mod accounts;
 mod config;
+mod doubles;
 mod egress;
 mod health;
+mod inference;
 mod jobs;
 mod ledger;
 mod library;
 mod migrations;
 mod organisation;
+mod providers;
 mod storage;
 mod studio;
 mod support;

@@ -1,0 +1,3 @@
+//! Other parties, played by programs of our own.
+
+pub mod openai;
