@@ -51,7 +51,7 @@ async fn sync(test: &TestPlatform) -> Result<(), InferenceError> {
 
 async fn usable(test: &TestPlatform, name: &str) -> Result<i64, &'static str> {
     use renderkeep::base::error::Fault;
-    let offer = ops::offer(&mut *test.platform.db.read().await.unwrap(), name).await.map_err(|error| error.code())?;
+    let offer = ops::offer(&mut test.platform.db.read().await.unwrap(), name).await.map_err(|error| error.code())?;
     let price = offer.price.unwrap().single(offer.model.usual_size()).unwrap();
     Ok(price.micros.0)
 }

@@ -143,9 +143,9 @@ async fn submit(test: &TestPlatform, slug: &str, work: &Work, watch: Arc<Seen>) 
     let app = &test.platform;
     let ctx = Ctx::system("test", app.clock.clone());
     let names = ["painter", "paints"].map(|name| format!("{slug}/{name}"));
-    let offer = match inference::ops::offer(&mut *app.db.read().await.unwrap(), &names[0]).await {
+    let offer = match inference::ops::offer(&mut app.db.read().await.unwrap(), &names[0]).await {
         Ok(offer) => offer,
-        Err(_) => inference::ops::offer(&mut *app.db.read().await.unwrap(), &names[1]).await.unwrap(),
+        Err(_) => inference::ops::offer(&mut app.db.read().await.unwrap(), &names[1]).await.unwrap(),
     };
     connect(app, &offer.provider).unwrap().submit(&ctx, work, watch).await
 }

@@ -19,7 +19,7 @@ pub fn start(arguments: &[&str]) -> Server {
     let mut process = command.spawn().expect("python3 starts");
     let mut line = String::new();
     BufReader::new(process.stdout.take().expect("a pipe")).read_line(&mut line).expect("it says its port");
-    Server { port: line.trim().parse().expect("a port"), process: process }
+    Server { port: line.trim().parse().expect("a port"), process }
 }
 
 impl Server {

@@ -5,31 +5,26 @@
 //! and any sharpness come from the same code, and the same request always gives the same picture.
 
 mod choice;
-mod colour;
-mod finish;
-mod forms;
-mod gradient;
-mod landscape;
 mod numbers;
-mod ocean;
+mod outdoors;
 mod reference;
-mod silk;
-mod sky;
-mod solid;
+mod soft;
 mod still;
 
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 
-use choice::{Choice, Motif};
-use finish::Finish;
-use numbers::V3;
+use choice::Choice;
+use numbers::{V3, WHITE, hash, hypot, smooth};
 use reference::Guide;
 
 /// Steps of every painting.
 pub const STEPS: u32 = 8;
 
 /// Long side of a preview, in pixels.
-const PREVIEW: u32 = 192;
+const PREVIEW: u32 = 160;
+
+/// How many pixels of that side are known after each step.
+const SHARPNESS: [u32; STEPS as usize] = [6, 9, 15, 24, 38, 60, 96, PREVIEW];
 
 /// What to paint.
 pub struct Painting<'a> {
@@ -99,169 +94,122 @@ pub struct Preview<'a> {
     pub height: u32,
 }
 
-/// Size of a picture; one unit of length is its height.
+/// Shape of a picture; one unit of length is its height.
+#[derive(Clone, Copy)]
 struct Frame {
-    width: u32,
-    height: u32,
     aspect: f32,
     pixel: f32,
 }
 
 impl Frame {
-    fn new(width: u32, height: u32) -> Self {
-        let (w, h) = (width as f32, height as f32);
-        Self { width, height, aspect: w / h, pixel: 1.0 / h }
+    /// How much of a pixel lies inside an edge that is `depth` away.
+    fn edge(self, depth: f32) -> f32 {
+        (depth / self.pixel + 0.5).clamp(0.0, 1.0)
+    }
+
+    /// Octaves of a texture with so many of them in a large picture: a small one cannot show the finest.
+    fn octaves(self, most: f32) -> f32 {
+        (most - (self.pixel * 900.0).log2().max(0.0)).max(1.0)
     }
 }
 
 /// A colour, in linear RGB, for every point; x runs from 0 to the aspect, y from 0 downwards to 1.
-trait Scene {
-    fn colour(&self, x: f32, y: f32) -> V3;
-    fn grain(&self) -> f32 {
-        0.014
-    }
-    fn hard_edges(&self) -> bool {
-        false
-    }
-}
+type Scene = Box<dyn Fn(f32, f32) -> V3>;
 
-fn scene(choice: &Choice, frame: &Frame) -> Box<dyn Scene> {
+/// The scene of a motif, and the strength of its grain.
+fn scene(choice: &Choice, frame: Frame) -> (Scene, f32) {
     match choice.motif {
-        Motif::Landscape => Box::new(landscape::Landscape::new(choice, frame)),
-        Motif::Ocean => Box::new(ocean::Ocean::new(choice, frame)),
-        Motif::Silk => Box::new(silk::Silk::new(choice, frame)),
-        Motif::Gradient => Box::new(gradient::Gradient::new(choice, frame)),
-        Motif::Still | Motif::Shapes | Motif::Rooms => Box::new(solid::Solid::new(choice, frame)),
+        "silk" => (soft::silk(choice, frame), 0.008),
+        "gradient" => (soft::gradient(choice, frame), 0.045),
+        "still" => (still::scene(choice, frame), 0.014),
+        _ => (outdoors::scene(choice, frame), 0.014),
     }
 }
 
-/// One picture at one size, ready to be painted row by row.
+/// A picture, ready to be painted pixel by pixel.
 struct Easel<'a> {
+    width: u32,
+    height: u32,
     frame: Frame,
-    scene: Box<dyn Scene>,
-    finish: Finish,
-    guide: Option<Guide>,
-    /// Only with a guide: the alpha and its width and height.
-    mask: Option<(&'a [u8], u32, u32)>,
+    scene: Scene,
+    /// Places within a pixel where the scene is asked.
+    places: &'static [(f32, f32)],
+    grain: f32,
+    seed: u32,
+    guide: Option<Guide<'a>>,
 }
 
 impl<'a> Easel<'a> {
-    fn new(choice: &Choice, painting: &Painting<'a>, photo: Option<&Photo<'_>>, size: (u32, u32)) -> Self {
-        let frame = Frame::new(size.0, size.1);
-        let scene = scene(choice, &frame);
-        let (w, h) = (painting.width, painting.height);
-        let fits = |mask: &&[u8]| photo.is_some() && mask.len() == w as usize * h as usize;
-        Self {
-            finish: Finish::new(frame.aspect, scene.grain(), choice.rng.clone()),
-            guide: photo.map(|photo| Guide::new(photo, size.0, size.1)),
-            mask: painting.mask.filter(fits).map(|mask| (mask, w, h)),
-            frame,
-            scene,
+    fn new(painting: &Painting<'a>) -> Self {
+        let (width, height) = (painting.width.max(1), painting.height.max(1));
+        let frame = Frame { aspect: width as f32 / height as f32, pixel: 1.0 / height as f32 };
+        let photo = painting.reference.as_ref().filter(|photo| photo.is_whole());
+        let guide = photo.map(|photo| Guide::new(photo, painting, width, height));
+        let mut choice = Choice::read(painting.prompt, painting.seed);
+        if let Some(guide) = &guide {
+            choice.recolour(guide.palette, guide.strength);
         }
-    }
-
-    /// One pixel from samples at these places within it.
-    fn pixel(&self, column: u32, row: u32, places: &[(f32, f32)]) -> [u8; 3] {
-        let kept = self.guide.as_ref().map_or([0; 3], |guide| guide.pixel(column, row));
-        let repaint = self.repaint(column, row);
-        if repaint <= 0.0 {
-            return kept;
-        }
-        let (x, y, pixel) = (column as f32, row as f32, self.frame.pixel);
-        let sample = |p: &(f32, f32)| self.scene.colour((x + p.0) * pixel, (y + p.1) * pixel);
-        let sum = places.iter().map(sample).fold(V3::default(), |sum, c| sum + c);
-        let mut c = sum * (1.0 / places.len() as f32);
-        if let Some(guide) = self.guide.as_ref().filter(|_| self.mask.is_none()) {
-            c = guide.over(c, column, row);
-        }
-        let mut bytes = self.finish.bytes(c, column, row, pixel);
-        for (new, old) in bytes.iter_mut().zip(kept.map(f32::from)) {
-            *new = (old + (f32::from(*new) - old) * repaint + 0.5) as u8;
-        }
-        bytes
-    }
-
-    /// How much of a pixel is repainted.
-    fn repaint(&self, column: u32, row: u32) -> f32 {
-        let Some((mask, w, h)) = self.mask else {
-            return 1.0;
+        let (scene, grain) = scene(&choice, frame);
+        let places: &[_] = match painting.detail {
+            Detail::Draft | Detail::Standard => &[(0.5, 0.5)],
+            Detail::Fine => &[(0.375, 0.125), (0.875, 0.375), (0.625, 0.875), (0.125, 0.625)],
         };
-        let (x, y) = (column * w / self.frame.width, row * h / self.frame.height);
-        let alpha = mask.get(y as usize * w as usize + x as usize);
-        alpha.map_or(1.0, |&a| f32::from(a) / 255.0)
+        Self { width, height, frame, scene, places, grain, seed: painting.seed, guide }
     }
 
-    fn rows(&self, rows: Range<u32>, out: &mut Vec<u8>) {
-        for row in rows {
-            (0..self.frame.width).for_each(|column| out.extend(self.pixel(column, row, &[(0.5, 0.5)])));
-        }
+    fn pixel(&self, column: u32, row: u32) -> [u8; 3] {
+        let (x, y, at) = (column as f32, row as f32, row as usize * self.width as usize + column as usize);
+        let Frame { aspect, pixel } = self.frame;
+        let samples = self.places.iter().map(|p| (self.scene)((x + p.0) * pixel, (y + p.1) * pixel));
+        let c = samples.fold(V3::default(), |sum, c| sum + c) * (1.0 / self.places.len() as f32);
+        let c = self.guide.as_ref().map_or(c, |guide| guide.over(c, at));
+        // Corners are a little darker.
+        let radius = hypot(x * pixel - aspect / 2.0, y * pixel - 0.5) / hypot(aspect / 2.0, 0.5);
+        let tone = (c * (1.0 - 0.16 * radius.powi(4))).map(tone);
+        let [a, b] = [self.seed, self.seed ^ 0x55].map(|seed| hash(column as i32, row as i32, seed));
+        let new = tone + WHITE * ((a + b - 1.0) * self.grain * (1.25 - tone.y));
+        let new = [new.x, new.y, new.z].map(|v| (v * 255.0 + 0.5) as u8);
+        self.guide.as_ref().map_or(new, |guide| guide.masked(new, at))
     }
 
-    /// Paints the pixels that differ from a neighbour again, from more samples.
-    fn smooth_edges(&self, rows: Range<u32>, detail: Detail, out: &mut [u8]) {
-        let (step, places) = match detail {
-            Detail::Standard if self.scene.hard_edges() => (10, FOUR),
-            Detail::Fine => (3, EIGHT),
-            _ => return,
-        };
-        // What the grain alone makes of two neighbours is no edge.
-        let step = step + (self.scene.grain() * 600.0) as u8;
-        let width = self.frame.width as usize;
-        for row in rows {
-            let start = row as usize * width;
-            let rough = (0..width).filter(|i| roughness(out, start + i, width) > step);
-            for i in rough.collect::<Vec<_>>() {
-                let at = (start + i) * 3;
-                let fresh = self.pixel(i as u32, row, places);
-                out.iter_mut().skip(at).zip(fresh).for_each(|(old, new)| *old = new);
-            }
-        }
+    /// Sides of a small picture whose long side is so many pixels in a preview.
+    fn sides(&self, long: u32) -> [u32; 2] {
+        [self.width, self.height].map(|side| (side * long / self.width.max(self.height).max(PREVIEW)).max(1))
+    }
+
+    /// The whole picture as far as a few of its pixels tell.
+    fn preview(&self, [width, height]: [u32; 2]) -> Vec<u8> {
+        let middle = |i: u32, size: u32, all: u32| (2 * i + 1) * all / (2 * size);
+        let place = |i: u32| (middle(i % width, width, self.width), middle(i / width, height, self.height));
+        let rgb: Vec<u8> = (0..width * height).map(place).flat_map(|(x, y)| self.pixel(x, y)).collect();
+        let [w, h] = self.sides(PREVIEW);
+        reference::resized(&Photo { rgb: &rgb, width, height, strength: 1.0 }, w, h).concat()
     }
 }
 
-/// Places within a pixel.
-const FOUR: &[(f32, f32)] = &[(0.375, 0.125), (0.875, 0.375), (0.625, 0.875), (0.125, 0.625)];
-const EIGHT: &[(f32, f32)] =
-    &[(0.06, 0.44), (0.19, 0.81), (0.31, 0.19), (0.44, 0.69), (0.56, 0.31), (0.69, 0.94), (0.81, 0.06), (0.94, 0.56)];
-
-/// Largest difference of a pixel's green from those beside, above and below.
-fn roughness(rgb: &[u8], at: usize, width: usize) -> u8 {
-    let green = |i: usize| rgb.get(i * 3 + 1).copied();
-    let here = green(at).unwrap_or(0);
-    let before = [at.checked_sub(1), at.checked_sub(width)].into_iter().flatten();
-    let near = before.chain([at + 1, at + width]).filter_map(green);
-    near.map(|v| v.abs_diff(here)).max().unwrap_or(0)
+/// A soft shoulder, sRGB, and a little contrast.
+fn tone(u: f32) -> f32 {
+    let u = if u < 0.7 { u } else { (0.7 + 0.3 * ((u - 0.7) / 0.3 * 0.9).tanh() / 0.9).min(1.0) };
+    // sRGB to within a level, without a power.
+    let (a, b, c) = (u.sqrt(), u.sqrt().sqrt(), u.sqrt().sqrt().sqrt());
+    let s = 0.662_002_7 * a + 0.684_122_1 * b - 0.323_583_6 * c - 0.022_541_147 * u;
+    s + 0.10 * (smooth(0.0, 1.0, s) - s)
 }
-
-/// Share of its pixels that a preview keeps after each step, in hundredths of its sides.
-const SHARPNESS: [u32; STEPS as usize] = [4, 7, 11, 17, 27, 42, 66, 100];
 
 /// Paints band by band. After each step `watch` hears of it; when it breaks, painting stops at once.
 ///
 /// Returns RGB8, width times height times three bytes, or nothing when stopped. A photo or a mask
 /// whose bytes do not match its size is left out.
 pub fn paint(painting: &Painting<'_>, watch: &mut dyn FnMut(Step<'_>) -> ControlFlow<()>) -> Option<Vec<u8>> {
-    let (width, height) = (painting.width.max(1), painting.height.max(1));
-    let photo = painting.reference.as_ref().filter(|photo| photo.is_whole());
-    let mut choice = Choice::read(painting.prompt, painting.seed);
-    if let Some(photo) = photo {
-        choice.recolour(reference::palette(photo), photo.strength);
-    }
-    let long = width.max(height).max(PREVIEW);
-    let small = [width, height].map(|side| (side * PREVIEW / long).max(1));
-    let mut sketch = Vec::new();
-    Easel::new(&choice, painting, photo, (small[0], small[1])).rows(0..small[1], &mut sketch);
-    let easel = Easel::new(&choice, painting, photo, (width, height));
-    let mut out = Vec::with_capacity(width as usize * height as usize * 3);
-    for (number, share) in (1..).zip(SHARPNESS) {
-        let (from, to) = (height * (number - 1) / STEPS, height * number / STEPS);
-        easel.rows(from..to, &mut out);
-        // The last row waits for the one below it.
-        let settled = if number == STEPS { to } else { to.saturating_sub(1) };
-        easel.smooth_edges(from.saturating_sub(1)..settled, painting.detail, &mut out);
-        let rgb = reference::coarse(&sketch, small, share);
-        let preview = Preview { rgb: &rgb, width: small[0], height: small[1] };
-        if watch(Step { number, of: STEPS, preview: Some(preview) }).is_break() {
+    let easel = Easel::new(painting);
+    let mut out = Vec::with_capacity(easel.width as usize * easel.height as usize * 3);
+    for (number, sharpness) in (1..).zip(SHARPNESS) {
+        for row in easel.height * (number - 1) / STEPS..easel.height * number / STEPS {
+            (0..easel.width).for_each(|column| out.extend(easel.pixel(column, row)));
+        }
+        let [width, height] = easel.sides(PREVIEW);
+        let rgb = easel.preview(easel.sides(sharpness));
+        if watch(Step { number, of: STEPS, preview: Some(Preview { rgb: &rgb, width, height }) }).is_break() {
             return None;
         }
     }

@@ -1,9 +1,9 @@
-//! Numbers of the painter: vectors, the random stream, value noise and tables along one axis.
+//! Numbers of the painter: vectors, colours, the random stream, and value noise.
 
 use std::ops::{Add, Mul, Sub};
 
-/// Three numbers: a point, a linear RGB colour or an `OKLab` colour.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// Three numbers: a point or a linear RGB colour.
+#[derive(Clone, Copy, Default)]
 pub(super) struct V3 {
     pub x: f32,
     pub y: f32,
@@ -27,40 +27,30 @@ impl V3 {
     pub(super) fn unit(self) -> Self {
         self * (1.0 / self.length().max(1e-9))
     }
-    pub(super) fn cross(self, o: Self) -> Self {
-        v3(self.y * o.z - self.z * o.y, self.z * o.x - self.x * o.z, self.x * o.y - self.y * o.x)
-    }
     /// From here to `o`, as far as `t` says.
     pub(super) fn to(self, o: Self, t: f32) -> Self {
         self + (o - self) * t
     }
 }
 
-impl Add for V3 {
-    type Output = Self;
-    fn add(self, o: Self) -> Self {
-        v3(self.x + o.x, self.y + o.y, self.z + o.z)
-    }
+macro_rules! part_by_part {
+    ($name:ident, $function:ident, $sign:tt) => {
+        impl $name for V3 {
+            type Output = Self;
+            fn $function(self, o: Self) -> Self {
+                v3(self.x $sign o.x, self.y $sign o.y, self.z $sign o.z)
+            }
+        }
+    };
 }
-
-impl Sub for V3 {
-    type Output = Self;
-    fn sub(self, o: Self) -> Self {
-        v3(self.x - o.x, self.y - o.y, self.z - o.z)
-    }
-}
+part_by_part!(Add, add, +);
+part_by_part!(Sub, sub, -);
+part_by_part!(Mul, mul, *);
 
 impl Mul<f32> for V3 {
     type Output = Self;
     fn mul(self, k: f32) -> Self {
         v3(self.x * k, self.y * k, self.z * k)
-    }
-}
-
-impl Mul for V3 {
-    type Output = Self;
-    fn mul(self, o: Self) -> Self {
-        v3(self.x * o.x, self.y * o.y, self.z * o.z)
     }
 }
 
@@ -70,31 +60,58 @@ pub(super) fn smooth(a: f32, b: f32, x: f32) -> f32 {
     t * t * (3.0 - 2.0 * t)
 }
 
-/// splitmix64 over the FNV-1a hash of a text: every choice of a picture comes from this one stream.
+/// Length of two sides at a right angle; `f32::hypot` is too careful to be quick.
+pub(super) fn hypot(a: f32, b: f32) -> f32 {
+    (a * a + b * b).sqrt()
+}
+
+pub(super) const WHITE: V3 = v3(1.0, 1.0, 1.0);
+
+/// Three bytes of sRGB as linear RGB.
+pub(super) fn linear([r, g, b]: [u8; 3]) -> V3 {
+    v3(f32::from(r), f32::from(g), f32::from(b)).map(|v| (v / 255.0).powf(2.2))
+}
+
+/// Between two linear colours as the eye sees it; the root stands in for the eye.
+pub(super) fn mix(a: V3, b: V3, t: f32) -> V3 {
+    let c = a.map(f32::sqrt).to(b.map(f32::sqrt), t);
+    c * c
+}
+
+/// An even gradient through some colours, read at 0..1.
+pub(super) struct Ramp(Vec<V3>);
+
+impl Ramp {
+    pub(super) fn new(colours: &[V3]) -> Self {
+        let pairs = colours.iter().zip(colours.iter().skip(1));
+        Self(pairs.flat_map(|(&a, &b)| (0..=127_u8).map(move |i| mix(a, b, f32::from(i) / 127.0))).collect())
+    }
+    pub(super) fn at(&self, t: f32) -> V3 {
+        let i = t.clamp(0.0, 1.0) * (self.0.len() as f32 - 1.0);
+        self.0.get(i as usize).copied().unwrap_or_default()
+    }
+}
+
+/// The stream that every choice of a picture comes from: hashes of a counter under the hash of a text.
 #[derive(Clone)]
-pub(super) struct Rng(u64);
+pub(super) struct Rng(u32, i32);
 
 impl Rng {
     pub(super) fn of(text: &str) -> Self {
-        Self(text.bytes().fold(0xCBF2_9CE4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01B3)))
-    }
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+        Self(text.bytes().fold(0x811c_9dc5, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193)), 0)
     }
     pub(super) fn between(&mut self, a: f32, b: f32) -> f32 {
-        a + (b - a) * (self.next() >> 40) as f32 / 16_777_216.0
+        self.1 += 1;
+        a + (b - a) * hash(self.1, 0, self.0)
     }
     pub(super) fn chance(&mut self, p: f32) -> bool {
         self.between(0.0, 1.0) < p
     }
-    pub(super) fn below(&mut self, n: usize) -> usize {
-        (self.next() % n.max(1) as u64) as usize
-    }
     pub(super) fn seed(&mut self) -> u32 {
-        self.next() as u32
+        self.between(0.0, 16_777_216.0) as u32
+    }
+    pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
+        from.get(self.between(0.0, from.len() as f32) as usize).copied()
     }
 }
 
@@ -113,13 +130,8 @@ pub(super) fn floor(x: f32) -> i32 {
     i - i32::from(x < i as f32)
 }
 
-/// Length of two sides at a right angle; `f32::hypot` is too careful to be quick.
-pub(super) fn hypot(a: f32, b: f32) -> f32 {
-    (a * a + b * b).sqrt()
-}
-
 /// Value noise: the hash at the lattice, blended by a quintic.
-pub(super) fn noise(x: f32, y: f32, seed: u32) -> f32 {
+fn noise(x: f32, y: f32, seed: u32) -> f32 {
     let (i, j) = (floor(x), floor(y));
     let (u, v) = (x - i as f32, y - j as f32);
     let u = u * u * u * (u * (u * 6.0 - 15.0) + 10.0);
@@ -130,45 +142,23 @@ pub(super) fn noise(x: f32, y: f32, seed: u32) -> f32 {
     a + (b - a) * v
 }
 
-/// Sum of `octaves` noises, each of twice the frequency and `gain` times the strength, as 0..1.
-pub(super) fn fbm(x: f32, y: f32, octaves: u32, gain: f32, seed: u32) -> f32 {
-    layered(x, y, octaves, gain, seed, |n| n)
+/// Sum of noises, each of twice the frequency and half the strength, as 0..1. Half an octave counts half.
+pub(super) fn fbm(x: f32, y: f32, octaves: f32, seed: u32) -> f32 {
+    folded(x, y, octaves, seed, |n| n)
 }
 
 /// As `fbm`, folded at its middle, so that crests become sharp.
-pub(super) fn ridged(x: f32, y: f32, octaves: u32, gain: f32, seed: u32) -> f32 {
-    layered(x, y, octaves, gain, seed, |n| 1.0 - (2.0 * n - 1.0).abs())
+pub(super) fn ridged(x: f32, y: f32, octaves: f32, seed: u32) -> f32 {
+    folded(x, y, octaves, seed, |n| 1.0 - (2.0 * n - 1.0).abs())
 }
 
-fn layered(x: f32, y: f32, octaves: u32, gain: f32, seed: u32, fold: impl Fn(f32) -> f32) -> f32 {
-    let (mut sum, mut total, mut amp, mut rate) = (0.0, 0.0, 1.0, 1.0);
-    for o in 0..octaves {
-        let n = noise(x * rate + o as f32 * 17.3, y * rate + o as f32 * 9.1, seed.wrapping_add(o));
-        sum += fold(n) * amp;
-        total += amp;
-        amp *= gain;
-        rate *= 2.03;
+fn folded(x: f32, y: f32, octaves: f32, seed: u32, fold: impl Fn(f32) -> f32) -> f32 {
+    let (mut sum, mut total, mut amp, mut rate, mut o) = (0.0, 0.0, 1.0, 1.0, 0.0);
+    while o < octaves {
+        let weight = amp * (octaves - o).min(1.0);
+        sum += weight * fold(noise(x * rate + o * 17.3, y * rate + o * 9.1, seed.wrapping_add(o as u32)));
+        total += weight;
+        (amp, rate, o) = (amp * 0.5, rate * 2.03, o + 1.0);
     }
     sum / total
-}
-
-/// A function of x, taken once per pixel column and read between columns by a straight line.
-pub(super) struct Line {
-    values: Vec<f32>,
-    step: f32,
-}
-
-impl Line {
-    pub(super) fn of(width: f32, step: f32, f: impl Fn(f32) -> f32) -> Self {
-        let count = (width / step) as u32 + 3;
-        Self { values: (0..count).map(|i| f((i as f32 - 0.5) * step)).collect(), step }
-    }
-    pub(super) fn at(&self, x: f32) -> f32 {
-        let p = (x / self.step + 0.5).clamp(0.0, self.values.len() as f32 - 2.0);
-        let i = p as usize;
-        match self.values.get(i..i + 2) {
-            Some(&[a, b]) => a + (b - a) * (p - i as f32),
-            _ => 0.0,
-        }
-    }
 }

@@ -1,128 +1,229 @@
-//! The sets of the still lifes, as text: a form on each line, its place, its sizes, its colour and gloss.
+//! Still lifes: a few solids in front of a curved backdrop, sphere traced, in the light of one lamp and the sky.
 
-use super::choice::{Choice, Motif};
-use super::forms::{Form, Object, profile};
-use super::numbers::{Rng, V3, v3};
+use super::choice::Choice;
+use super::numbers::{Rng, V3, WHITE, floor, hypot, smooth, v3};
+use super::{Frame, Scene};
 
-/// Words that ask for a turned body; after the bar, heights and radii.
+const EYE: V3 = v3(0.0, 1.75, -6.2);
+/// The floor runs up to here, and bends into the wall with this radius.
+const WALL: f32 = 2.6;
+const BEND: f32 = 1.5;
+
+/// Turned bodies: heights and radii after the words that ask for them.
 const BODIES: &str = "\
-teapot tea kettle|0 .26 .05 .34 .20 .48 .38 .52 .56 .46 .70 .30 .72 .30 .76 .26 .84 .12 .86 .06
-cup mug coffee|0 .22 .04 .27 .10 .29 .62 .33 .64 .32
-bottle juice wine oil drink perfume|0 .28 .04 .33 .10 .34 .95 .34 1.12 .30 1.26 .17 1.34 .115 1.62 .11 1.64 .15 1.78 .15 1.80 .13
-vase pottery flower|0 .20 .06 .24 .3 .40 .62 .50 .92 .42 1.12 .24 1.26 .17 1.36 .20 1.40 .22
-carafe pitcher glass|0 .36 .05 .42 .25 .45 .55 .40 .85 .26 1.1 .16 1.34 .17 1.40 .20
-jar candle cosmetic cream|0 .34 .04 .39 .09 .41 .66 .41 .74 .37 .76 .36 .80 .43 .96 .43 1.0 .40
-bowl fruit food kitchen|0 .20 .03 .22 .08 .30 .2 .47 .34 .58 .42 .62 .44 .61
-tube serum skincare lotion shampoo|0 .20 .03 .22 .30 .22 .33 .20 .36 .26 1.20 .27 1.40 .25 1.42 .24";
+bottle wine oil juice drink perfume|0 .30 .06 .34 .92 .35 1.34 .115 1.62 .115 1.65 .15 1.78 .15 1.80 .13
+vase pottery flower|0 .21 .03 .22 .62 .52 1.24 .17 1.40 .23
+carafe pitcher glass|0 .38 .08 .45 .36 .47 1.16 .15 1.40 .21
+jar candle cosmetic cream skincare|0 .36 .06 .41 .70 .41 .75 .36 .78 .36 .81 .43 .97 .43 1.0 .41
+teapot tea kettle|0 .26 .02 .28 .38 .54 .70 .28 .72 .33 .84 .09 .88 .08 .96 .11 1.02 .02
+bowl fruit food kitchen cup mug coffee|0 .22 .03 .22 .06 .19 .42 .62 .45 .61";
 
-const SHAPES: [&str; 3] = [
-    "arch -.3 .75 .62 1.45 .26 .24 3 .15
-ball .72 .52 .15 .52 2 .5
-column -1.02 .16 -.1 .42 .16 4 .3
-ball -1.02 .56 -.1 .24 5 .6
-ball .1 .17 -.55 .17 4 .5",
-    "ring .05 .86 .25 .62 .24 2 .55
-block -.95 .42 .4 .36 .42 .36 3 .25
-ball -.95 1.13 .4 .29 4 .6
-column 1 .58 .3 .30 .58 5 .3
-ball .55 .2 -.55 .2 4 .5
-ball -.35 .13 -.7 .13 3 .5",
-    "ball .1 .46 .35 .46 2 .55
-ball -.62 .30 .05 .30 3 .55
-ball .78 .34 .1 .34 4 .55
-ball -.15 .2 -.45 .2 5 .55
-ball .38 .24 -.4 .24 3 .55
-ball -1.08 .17 -.25 .17 4 .55
-ball -.45 .42 .75 .42 4 .55
-ball 1.22 .15 -.3 .15 2 .55
-ball .05 .11 -.8 .11 2 .6",
-];
+enum Form {
+    Ball,
+    /// Half width of a doorway, round above.
+    Block(f32),
+    /// From a height and radius to the next.
+    Turned(Vec<[f32; 4]>),
+}
 
-const ROOMS: &str = "\
-block .55 .11 .05 .52 .11 .11 3 .15
-block .55 .22 .25 .52 .22 .11 3 .15
-block .55 .33 .45 .52 .33 .11 3 .15
-block .55 .44 .65 .52 .44 .11 3 .15
-block .55 .55 .85 .52 .55 .11 3 .15
-block .55 .66 1.05 .52 .66 .11 3 .15
-arch .55 1.38 .62 2.45 .4 .14 2 .15
-arch -.85 .95 .72 1.5 .3 .22 2 .15
-ball -.85 .34 .15 .34 4 .6
-column -1.75 .95 .55 .2 .95 5 .2
-ball .55 .57 .22 .13 4 .6";
+struct Object {
+    form: Form,
+    centre: V3,
+    half: V3,
+    /// Radius of a ball around it, which spares most of the asking.
+    reach: f32,
+    colour: V3,
+    gloss: f32,
+}
 
-const PLINTHS: [&str; 2] = ["column -.05 .15 0 .74 .15 1 .2", "block -.05 .15 .05 .7 .15 .52 1 .2"];
-const SIDES: &str = "ball .42 .46 -.28 .16 4 .75\nball -.98 .23 -.25 .23 5 .7";
-const BACKS: [&str; 3] = [
-    "arch -.8 1.05 .78 1.62 .22 .16 3 .15",
-    "ring -.62 .91 1.15 .8 .11 3 .3",
-    "block -.72 .8 1.05 .34 .8 .12 1 .15\nblock -1.22 .52 .9 .24 .52 .12 3 .15",
-];
-const POT: &str = "rod .30 .64 .02 .42 .36 0 .095 2 .8\nring -.58 .72 .02 .24 .05 2 .8\nball -.1 1.21 .02 .08 2 .8";
-const HANDLE: &str = "ring -.44 .64 .02 .17 .045 2 .8";
-const CUBE: &str = "block 1.08 .3 .25 .26 .3 .26 3 .25";
+impl Object {
+    /// Stands a form of these half sides on a place.
+    fn new(form: Form, half: V3, foot: V3, colour: V3, gloss: f32) -> Self {
+        let reach = if matches!(form, Form::Ball) { half.x } else { half.length() };
+        Self { form, centre: foot + v3(0.0, half.y, 0.0), half, reach, colour, gloss }
+    }
 
-pub(super) fn arrange(choice: &Choice, aspect: f32, rng: &mut Rng) -> Vec<Object> {
-    let mirror = if rng.chance(0.5) { 1.0 } else { -1.0 };
-    let place = |text: &str, spread: f32| -> Vec<Object> {
-        text.lines().filter_map(|line| object(line, spread * mirror, &choice.stuff)).collect()
-    };
-    match choice.motif {
-        Motif::Rooms => place(ROOMS, 1.0),
-        Motif::Still => set(choice, place, mirror, (0.7 + 0.25 * aspect).min(1.0), rng),
-        _ => {
-            let drawn = rng.below(SHAPES.len());
-            let style = if choice.has("ball sphere spheres planet planets") { 2 } else { drawn };
-            place(SHAPES.get(style).copied().unwrap_or_default(), (0.62 * aspect + 0.25).min(1.1))
+    fn ball(r: f32, foot: V3, colour: V3) -> Self {
+        Self::new(Form::Ball, v3(r, r, r), foot, colour, 0.6)
+    }
+
+    fn turned(text: &str, foot: V3, colour: V3) -> Self {
+        let points: Vec<f32> = text.split(' ').filter_map(|n| n.parse().ok()).collect();
+        let wide = points.iter().skip(1).step_by(2).copied().fold(0.0, f32::max);
+        let half = points.iter().rev().nth(1).map_or(0.0, |height| height / 2.0);
+        let swings = points.windows(4).step_by(2).filter_map(|swing| swing.try_into().ok()).collect();
+        Self::new(Form::Turned(swings), v3(wide, half, wide), foot, colour, 0.7)
+    }
+
+    fn distance(&self, p: V3) -> f32 {
+        let (p, half) = (p - self.centre, self.half);
+        match &self.form {
+            Form::Ball => p.length() - half.x,
+            Form::Block(door) => {
+                let above = p.y - half.y + door * 1.7;
+                let inside = (p.x.abs() - door).max(above).min(hypot(p.x, above) - door);
+                let q = p.map(f32::abs) - half + WHITE * 0.03;
+                (q.map(|v| v.max(0.0)).length() + q.x.max(q.y).max(q.z).min(0.0) - 0.03).max(-inside)
+            }
+            Form::Turned(swings) => {
+                let (r, above) = (hypot(p.x, p.z), p.y.abs() - half.y);
+                let outer = (r - half.x).max(above);
+                // Scaled down, as the slope of the side is not known.
+                if outer > 0.1 { outer } else { ((r - radius(swings, p.y + half.y)) * 0.65).max(above) }
+            }
         }
     }
-}
 
-/// A turned body on a plinth, a second one or a cube beside it, two balls, and something behind.
-fn set(
-    choice: &Choice,
-    place: impl Fn(&str, f32) -> Vec<Object>,
-    mirror: f32,
-    spread: f32,
-    rng: &mut Rng,
-) -> Vec<Object> {
-    let [_, _, c2, c3, c4, _] = choice.stuff;
-    let bodies: Vec<(&str, &str)> = BODIES.lines().filter_map(|l| l.split_once('|')).collect();
-    let mut named = bodies.iter().filter(|b| choice.has(b.0));
-    let drawn = bodies.get(2 + rng.below(4));
-    let (words, points) = named.next().or(drawn).copied().unwrap_or_default();
-    let mut main = Object::new(profile(&numbers(points)), v3(-0.10 * mirror, 0.30, 0.02), c2, 0.8);
-    main.upper = if rng.chance(0.4) { c4 } else { c2 };
-    let mut all = place(PLINTHS.get(rng.below(2)).copied().unwrap_or_default(), 1.0);
-    all.push(main);
-    match named.next() {
-        Some(b) => all.push(Object::new(profile(&numbers(b.1)), v3(1.12 * spread * mirror, 0.0, -0.10), c3, 0.7)),
-        None => all.extend(place(CUBE, spread)),
+    fn normal(&self, p: V3) -> V3 {
+        let corners = [v3(1.0, -1.0, -1.0), v3(-1.0, -1.0, 1.0), v3(-1.0, 1.0, -1.0), v3(1.0, 1.0, 1.0)];
+        corners.iter().fold(V3::default(), |n, c| n + *c * self.distance(p + *c * 0.006)).unit()
     }
-    all.extend(place(BACKS.get(rng.below(3)).copied().unwrap_or_default(), spread));
-    all.extend(place(SIDES, 1.0));
-    if words.contains("teapot") {
-        all.extend(place(POT, 1.0));
-    } else if words.contains("cup") {
-        all.extend(place(HANDLE, 1.0));
+
+    /// Where a ray comes nearer than `slack` to the ball around it, and leaves that again.
+    fn span(&self, from: V3, ray: V3, slack: f32) -> Option<(f32, f32)> {
+        let (to, r) = (self.centre - from, self.reach + slack);
+        let near = to.dot(ray);
+        let half = (r * r - to.dot(to) + near * near).max(0.0).sqrt();
+        (half > 0.0 && near + half > 0.0).then_some((near - half, near + half))
     }
-    all
 }
 
-fn numbers(text: &str) -> Vec<f32> {
-    text.split(' ').filter_map(|n| n.parse().ok()).collect()
+/// Radius of a turned body at a height: level at each point, in one swing between them.
+fn radius(swings: &[[f32; 4]], y: f32) -> f32 {
+    let swing = swings.iter().find(|[_, _, to, _]| y <= *to).or(swings.last());
+    swing.map_or(0.0, |[from, a, to, b]| a + (b - a) * smooth(*from, *to, y))
 }
 
-/// One line of a set; `spread` stretches it sideways, or mirrors it.
-fn object(line: &str, spread: f32, stuff: &[V3; 6]) -> Option<Object> {
-    let (form, at, c, gloss) = match (line.split(' ').next()?, numbers(line).as_slice()) {
-        ("ball", &[x, y, z, r, c, g]) => (Form::Ball(r), v3(x, y, z), c, g),
-        ("block", &[x, y, z, a, b, d, c, g]) => (Form::Block(v3(a, b, d)), v3(x, y, z), c, g),
-        ("column", &[x, y, z, r, half, c, g]) => (Form::Column(r, half), v3(x, y, z), c, g),
-        ("ring", &[x, y, z, big, small, c, g]) => (Form::Ring(big, small), v3(x, y, z), c, g),
-        ("rod", &[x, y, z, a, b, d, r, c, g]) => (Form::Rod(v3(a * spread, b, d), r), v3(x, y, z), c, g),
-        ("arch", &[x, z, w, h, thick, d, c, g]) => (Form::Arch(w, h, thick, d), v3(x, 0.0, z), c, g),
-        _ => return None,
+/// A body or a ball on a plinth, another or a block beside it, an arch behind, and two balls.
+fn arrange(choice: &Choice, rng: &mut Rng) -> Vec<Object> {
+    let [_, wall, a, b, c, d] = choice.stuff;
+    let bodies: Vec<_> = BODIES.lines().filter_map(|line| line.split_once('|')).collect();
+    let mut named = bodies.iter().filter(|body| choice.has(body.0)).map(|body| body.1);
+    let drawn = rng.pick(&bodies).unwrap_or_default().1;
+    let (place, beside) = (v3(-0.10, 0.30, 0.02), v3(1.12, 0.0, 0.0));
+    let ball = choice.has("shape geometric 3d ball sphere planet toy object");
+    let main =
+        if ball { Object::ball(0.58, place, a) } else { Object::turned(named.next().unwrap_or(drawn), place, a) };
+    let block = || Object::new(Form::Block(-1.0), v3(0.26, 0.3, 0.26), beside, b, 0.25);
+    vec![
+        Object::turned("0 .70 .03 .74 .27 .74 .30 .71", v3(-0.05, 0.0, 0.0), wall),
+        main,
+        named.next().map_or_else(block, |body| Object::turned(body, beside, b)),
+        Object::new(Form::Block(0.38), v3(0.60, 0.95, 0.16), v3(-0.80, 0.0, 0.78), b, 0.15),
+        Object::ball(0.16, v3(0.40, 0.30, -0.30), c),
+        Object::ball(0.23, v3(-1.02, 0.0, -0.25), d),
+    ]
+}
+
+struct Still {
+    objects: Vec<Object>,
+    floor: V3,
+    wall: V3,
+    lamp: V3,
+    /// Light of the lamp and of the sky.
+    bright: (V3, V3),
+    window: bool,
+}
+
+pub(super) fn scene(choice: &Choice, frame: Frame) -> Scene {
+    let mut rng = choice.rng.clone();
+    let [floor, wall, ..] = choice.stuff;
+    let (dark, warm, cool) = (floor.y < 0.13, v3(1.0, 0.82, 0.62), v3(0.34, 0.39, 0.46));
+    let (left, mirror) = (if rng.chance(0.6) { -1.0 } else { 1.0 }, if rng.chance(0.5) { -1.0 } else { 1.0 });
+    let still = Still {
+        objects: arrange(choice, &mut rng),
+        floor,
+        wall,
+        lamp: v3(left * rng.between(0.62, 0.85), rng.between(0.75, 0.95), -rng.between(0.45, 0.62)).unit(),
+        bright: if dark { (warm * 1.65, cool * 0.45) } else { (warm * 1.04, cool) },
+        window: choice.has("window light sunlight morning") || rng.chance(0.5),
     };
-    Some(Object::new(form, v3(at.x * spread, at.y, at.z), stuff.get(c as usize).copied()?, gloss))
+    let zoom = 0.19 + 0.075 / frame.aspect.clamp(0.6, 2.0);
+    let ray = move |x: f32, y: f32| {
+        let (u, v) = ((x * 2.0 - frame.aspect) * mirror * zoom, (1.0 - y * 2.0) * zoom);
+        v3(u, v - 0.15, 1.0 + v * 0.15).unit()
+    };
+    let e = frame.pixel * 0.3;
+    Box::new(move |x, y| still.colour([ray(x, y - e), ray(x - e, y + e), ray(x + e, y + e)], frame.pixel * zoom))
+}
+
+impl Still {
+    /// From one ray, or from three where it passes closely by an edge.
+    fn colour(&self, [a, b, c]: [V3; 3], pixel: f32) -> V3 {
+        let look = |ray: V3| {
+            let (t, object, clear) = self.march(EYE, ray, backdrop(ray), 2.0 * pixel);
+            (self.shade(EYE + ray * t, ray, object).map(|v| v.min(1.6)), clear)
+        };
+        let (first, clear) = look(a);
+        if clear >= 1.0 { first } else { (first + look(b).0 + look(c).0) * (1.0 / 3.0) }
+    }
+
+    /// How far the nearest object is, which it is, and how clear of the others a ray of this `spread` stays. Each is
+    /// asked within its ball, widened by the spread.
+    fn march(&self, from: V3, ray: V3, far: f32, spread: f32) -> (f32, Option<&Object>, f32) {
+        let (mut nearest, mut hit, mut clear) = (far, None, 1.0_f32);
+        for object in &self.objects {
+            let away = (object.centre - from).dot(ray).max(0.0) + object.reach;
+            let (start, end) = object.span(from, ray, away * spread).unwrap_or((far, 0.0));
+            let (mut t, mut closest) = (start.max(0.03), clear);
+            while t < end.min(nearest) {
+                let d = object.distance(from + ray * t);
+                if d < 0.0015 {
+                    (nearest, hit, closest) = (t, Some(object), clear);
+                    break;
+                }
+                closest = closest.min(d / (t * spread));
+                t += d.max(0.3 * spread);
+            }
+            clear = closest;
+        }
+        (nearest, hit, clear)
+    }
+
+    /// Sky light that nearby surfaces leave.
+    fn open(&self, p: V3, n: V3) -> f32 {
+        let mut taken = 0.0;
+        for (s, weight) in [(0.06, 1.6), (0.20, 1.0), (0.48, 0.62)] {
+            let q = p + n * s;
+            let near = self.objects.iter().filter(|o| (q - o.centre).length() < o.reach + s);
+            let d = near.fold(BEND - corner(q).length(), |d, o| d.min(o.distance(q)));
+            taken += (s - d).clamp(0.0, 1.0) * weight;
+        }
+        (1.0 - taken * 1.25).max(0.12)
+    }
+
+    /// The bars of a window between the lamp and the set.
+    fn bars(&self, p: V3) -> f32 {
+        let q = p - self.lamp * (p.y / self.lamp.y);
+        let pane = |v: f32| smooth(0.03, 0.13, 0.5 - (v - floor(v) as f32 - 0.5).abs());
+        0.22 + 0.78 * pane(q.x * 0.57 + q.z * 0.24 + 5.2) * pane(q.z * 0.41 - q.x * 0.17 + 5.6)
+    }
+
+    fn shade(&self, p: V3, ray: V3, object: Option<&Object>) -> V3 {
+        let n = object.map_or_else(|| corner(p).unit(), |o| o.normal(p));
+        let facing = n.dot(self.lamp).max(0.0);
+        let (_, hit, clear) = self.march(p + n * 0.012, self.lamp, 4.5, 0.11);
+        let shadow = if hit.is_some() || facing < 0.01 { 0.0 } else { smooth(0.0, 1.0, clear) };
+        let key = facing * shadow * if self.window { self.bars(p) } else { 1.0 };
+        let backdrop = self.floor.to(self.wall, smooth(0.1, 1.9, p.y));
+        let (albedo, gloss) = object.map_or((backdrop, 0.05), |o| (o.colour, o.gloss));
+        let open = self.open(p, n);
+        let bounce = (0.5 - 0.5 * n.y) * (-1.1 * p.y.max(0.0)).exp() * open;
+        let light = self.bright.0 * key + self.bright.1 * ((0.5 + 0.5 * n.y) * open) + self.floor * (0.42 * bounce);
+        let shine = n.dot((self.lamp - ray).unit()).max(0.0).powf(12.0 + 130.0 * gloss * gloss);
+        let rim = (1.0 + n.dot(ray)).clamp(0.0, 1.0).powi(4) * open * (0.10 + 0.35 * gloss);
+        albedo * light + WHITE * (0.55 * gloss * shadow * shine) + self.wall * (rim * 0.45)
+    }
+}
+
+/// How far the backdrop is: from where floor and wall would meet it goes back to the bend between them.
+fn backdrop(ray: V3) -> f32 {
+    let edge = (EYE.y / (-ray.y).max(1e-4)).min((WALL - EYE.z) / ray.z.max(1e-4));
+    (0..8).fold(edge, |t, _| t + BEND - corner(EYE + ray * t).length())
+}
+
+/// From a point to the axis of the bend, as far as floor and wall are concerned: it is the normal of the backdrop,
+/// and what its length lacks of the radius is the distance.
+fn corner(p: V3) -> V3 {
+    v3(0.0, (BEND - p.y).max(0.0), (WALL - BEND - p.z).min(0.0))
 }
