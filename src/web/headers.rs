@@ -8,7 +8,7 @@ use actix_web::{
     },
 };
 
-use super::problem::Problem;
+use super::{look, problem::Problem};
 use crate::{
     base::{
         ctx::{Actor, Credential, Ctx},
@@ -112,7 +112,8 @@ fn refuse_missing_token(request: &HttpRequest, keys: &Keys, session: &str) -> Re
     match text(request, "x-csrf-token") {
         Some(token) if form_token_matches(keys, session, token) => Ok(()),
         Some(_) => Err(cross_site()),
-        None if is_form(request) => Ok(()),
+        // Only a page's own form carries the token in its body; the API takes none there.
+        None if is_form(request) && look::of(request.path()) == look::Look::Page => Ok(()),
         None => Err(cross_site()),
     }
 }

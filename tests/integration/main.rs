@@ -1,6 +1,7 @@
 //! Tests of the rooms and of the program on a real Postgres, in one binary.
 #![cfg(test)]
 
+mod access;
 mod accounts;
 mod config;
 mod doubles;
