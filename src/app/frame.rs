@@ -22,9 +22,9 @@ use crate::{
     platform::Platform,
     studio,
     web::{
-        format,
+        cookies, format,
         frame::{CapLine, Frame, MoneyChip, Notice, Theme, Tone, initials},
-        headers, look,
+        headers, look, page,
     },
 };
 
@@ -39,8 +39,15 @@ pub async fn prepare(
     if let (true, Some(ctx)) = (page, ctx) {
         let theme = request.cookie(Theme::COOKIE).map(|cookie| Theme::parse(cookie.value())).unwrap_or_default();
         let whole = matches!(*request.method(), Method::GET | Method::POST);
-        let frame = frame(&platform, &ctx, theme, whole).await;
+        let mut frame = frame(&platform, &ctx, theme, whole).await;
+        frame.flash = cookies::flash_of(&request);
+        let flashed = frame.flash.is_some();
         request.extensions_mut().insert(frame);
+        let mut response = next.call(request).await?.map_into_boxed_body();
+        if flashed && page::is_page(response.headers()) {
+            cookies::take_flash(response.response_mut());
+        }
+        return Ok(response);
     }
     next.call(request).await.map(ServiceResponse::map_into_boxed_body)
 }

@@ -23,6 +23,7 @@ pub fn routes() -> Vec<Route> {
         ledger::pages::routes(),
         inference::http::routes(),
         library::http::routes(),
+        library::pages::routes(),
         studio::http::routes(),
         studio::compat::routes(),
         studio::pages::routes(),

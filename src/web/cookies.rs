@@ -3,9 +3,11 @@
 use actix_web::{
     HttpRequest, HttpResponse,
     cookie::{Cookie, SameSite, time::Duration},
+    dev::ServiceRequest,
 };
+use data_encoding::BASE64URL_NOPAD;
 
-use super::frame::Theme;
+use super::frame::{Flash, Theme};
 
 pub fn value_of(request: &HttpRequest, name: &str) -> Option<String> {
     request.cookie(name).map(|cookie| cookie.value().to_owned())
@@ -24,6 +26,23 @@ pub fn theme_of(request: &HttpRequest) -> Theme {
 /// A choice of appearance, kept for a year. The page's own script changes it too, without asking the server.
 pub fn give_theme(response: &mut HttpResponse, theme: Theme) {
     add(response, Cookie::build(Theme::COOKIE, theme.as_str()).max_age(Duration::days(365)).finish());
+}
+
+/// What the last act did, for the page that the browser is sent to.
+pub fn give_flash(response: &mut HttpResponse, flash: &Flash) {
+    let value = serde_json::to_vec(flash).map(|text| BASE64URL_NOPAD.encode(&text)).unwrap_or_default();
+    let cookie = Cookie::build(Flash::COOKIE, value).http_only(true).max_age(Duration::minutes(1));
+    add(response, cookie.finish());
+}
+
+pub fn flash_of(request: &ServiceRequest) -> Option<Flash> {
+    let text = BASE64URL_NOPAD.decode(request.cookie(Flash::COOKIE)?.value().as_bytes()).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+/// It was shown.
+pub fn take_flash(response: &mut HttpResponse) {
+    add(response, Cookie::build(Flash::COOKIE, "").http_only(true).max_age(Duration::ZERO).finish());
 }
 
 fn add(response: &mut HttpResponse, mut cookie: Cookie<'static>) {

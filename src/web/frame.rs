@@ -1,5 +1,7 @@
 //! The frame around every page: who looks at it, where they are, what runs, what is left to spend.
 
+use serde::{Deserialize, Serialize};
+
 use super::statics;
 
 /// A place in the rail.
@@ -51,7 +53,7 @@ impl Theme {
 }
 
 /// How serious a message is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Tone {
     Info,
     Ok,
@@ -93,15 +95,28 @@ pub struct Notice {
 }
 
 /// What the last act did, shown once as a toast; with an undo where there is one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flash {
     pub tone: Tone,
     pub text: String,
     pub undo: Option<Undo>,
 }
 
+impl Flash {
+    /// Name of the cookie that carries it over one redirect.
+    pub const COOKIE: &str = "__Host-rk_flash";
+
+    pub fn new(tone: Tone, text: impl Into<String>) -> Self {
+        Self { tone, text: text.into(), undo: None }
+    }
+
+    pub fn undone_at(self, action: impl Into<String>) -> Self {
+        Self { undo: Some(Undo { action: action.into(), label: "Undo".to_owned() }), ..self }
+    }
+}
+
 /// A form that takes the last act back.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undo {
     /// Address the form is posted to.
     pub action: String,

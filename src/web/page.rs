@@ -11,8 +11,9 @@ use actix_web::{
 use askama::Template;
 
 use super::{
+    cookies,
     errors::ErrorPage,
-    frame::{Frame, Place},
+    frame::{Flash, Frame, Place},
     problem::Problem,
 };
 use crate::base::{ctx::RequestId, error::Kind};
@@ -57,6 +58,13 @@ pub fn ok(template: &impl Template) -> Result<HttpResponse, Problem> {
 /// After a form was done: go and look. Works with and without htmx.
 pub fn see_other(location: &str) -> HttpResponse {
     HttpResponse::SeeOther().insert_header((header::LOCATION, location)).finish()
+}
+
+/// Like `see_other`, and the page there says once what was done.
+pub fn told(location: &str, flash: &Flash) -> HttpResponse {
+    let mut response = see_other(location);
+    cookies::give_flash(&mut response, flash);
+    response
 }
 
 pub fn is_page(headers: &HeaderMap) -> bool {

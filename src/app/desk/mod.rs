@@ -1,16 +1,19 @@
-//! Admin pages that are made of several rooms: people with what they spent, the audit log with names, the overview.
+//! Pages that are made of several rooms: a picture with how it was made, people with what they spent, the audit log with
+//! names, the overview.
 //!
 //! Each room says what it knows; only up here are they put together.
 
 mod audit;
 mod overview;
 mod people;
+mod picture;
 mod words;
 
 use crate::web::route::{Route, get, post};
 
 pub fn routes() -> Vec<Route> {
     vec![
+        get("/library/{id}", picture::asset_page),
         get("/admin", overview::overview_page),
         get("/admin/people", people::people_page),
         post("/admin/people", people::add_person),

@@ -28,7 +28,7 @@ macro_rules! server {
     ($test:expr, $ctx:expr) => {{
         let ctx: Ctx = $ctx.clone();
         let mut app = App::new().configure(guard::install($test.platform.clone()));
-        for route in library::http::routes() {
+        for route in library::http::routes().into_iter().chain(library::pages::routes()) {
             app = app.route(route.path, route.service());
         }
         let known = app.wrap_fn(move |request, next| {
@@ -39,14 +39,14 @@ macro_rules! server {
     }};
 }
 
-struct Got {
-    status: StatusCode,
+pub struct Got {
+    pub status: StatusCode,
     headers: actix_web::http::header::HeaderMap,
-    body: Bytes,
+    pub body: Bytes,
 }
 
 impl Got {
-    fn header(&self, name: &str) -> &str {
+    pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
     fn json(&self) -> Value {
@@ -57,20 +57,20 @@ impl Got {
     }
 }
 
-async fn ask(test: &TestPlatform, ctx: &Ctx, request: TestRequest) -> Got {
+pub async fn ask(test: &TestPlatform, ctx: &Ctx, request: TestRequest) -> Got {
     let response = call_service(&server!(test, ctx), request.to_request()).await;
     let (status, headers) = (response.status(), response.headers().clone());
     Got { status, headers, body: read_body(response).await }
 }
 
-fn get(path: &str) -> TestRequest {
+pub fn get(path: &str) -> TestRequest {
     TestRequest::get().uri(path)
 }
 
 /// Name of the field, name of the file, its type, its bytes.
-type Piece<'a> = (&'a str, Option<&'a str>, &'a str, &'a [u8]);
+pub type Piece<'a> = (&'a str, Option<&'a str>, &'a str, &'a [u8]);
 
-fn form(pieces: &[Piece]) -> TestRequest {
+pub fn form(pieces: &[Piece]) -> TestRequest {
     let mut body = Vec::new();
     for (name, file, kind, bytes) in pieces {
         let file = file.map(|file| format!("; filename=\"{file}\"")).unwrap_or_default();

@@ -23,6 +23,8 @@ use crate::support::{TestPlatform, postgres};
 mod assets;
 mod http;
 mod objects;
+mod pages;
+mod wire;
 
 /// Somebody with an API token, in the workspace given.
 fn member(app: &Platform, workspace: WorkspaceId) -> Ctx {
