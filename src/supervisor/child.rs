@@ -159,7 +159,7 @@ impl Spec {
         if said.contains("No space left on device") || said.contains("disk is full") {
             return Refusal::new(format!("{} cannot start: the disk is full. Free some space.", self.title));
         }
-        let telling = ["FATAL:", "PANIC:", "ERROR", "Error:", "error:"];
+        let telling = ["FATAL:", "PANIC:", "could not", "ERROR", "Error:", "error:"];
         let line = telling.iter().find_map(|word| said.lines().find(|line| line.contains(word)));
         let line = line.or(said.lines().last()).unwrap_or("it said nothing").trim();
         let log = self.log.display();

@@ -23,7 +23,7 @@ const OLDEST: u32 = 15;
 const PACKAGED: &str = "/usr/lib/postgresql";
 
 /// For a small machine that does other work too. Nothing here trades durability away.
-const SETTINGS: [&str; 16] = [
+const SETTINGS: [&str; 17] = [
     "listen_addresses=",
     "unix_socket_permissions=0700",
     "max_connections=64",
@@ -37,6 +37,8 @@ const SETTINGS: [&str; 16] = [
     "autovacuum_max_workers=2",
     "max_worker_processes=4",
     "max_parallel_workers=2",
+    // After a crash one call flushes the whole disk, instead of one per file of the cluster.
+    "recovery_init_sync_method=syncfs",
     "logging_collector=off",
     "log_min_messages=warning",
     // Statements may hold what people wrote.
@@ -192,7 +194,8 @@ fn installed() -> Vec<(u32, PathBuf)> {
     });
     let on_path = on_path("initdb").and_then(|program| Some(program.parent()?.to_owned()));
     let on_path = on_path.and_then(|directory| Some((program_version(&directory).ok()?, directory)));
-    packaged.chain(on_path).collect()
+    // The last of equal versions is taken: a package rather than whatever is on the path.
+    on_path.into_iter().chain(packaged).collect()
 }
 
 /// What `postgres --version` says: `postgres (PostgreSQL) 15.18 (Debian 15.18-1)`.

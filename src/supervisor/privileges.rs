@@ -2,8 +2,8 @@
 //! nothing here needs to.
 
 use std::{
-    fs,
-    os::unix::fs::{MetadataExt, chown},
+    fs::{self, DirBuilder},
+    os::unix::fs::{DirBuilderExt, MetadataExt, chown},
     path::Path,
 };
 
@@ -56,7 +56,11 @@ impl From<User> for Ordinary {
 /// A new or empty directory becomes the user's; one with contents must be theirs already.
 fn hand_over(data: &Path, user: &Ordinary) -> Result<(), Refusal> {
     let unusable = |error: std::io::Error| Refusal::io("cannot be used", data, &error);
-    fs::create_dir_all(data).map_err(unusable)?;
+    if !data.exists() {
+        // Only the directory itself is private: the user must get through those above it.
+        data.parent().map_or(Ok(()), fs::create_dir_all).map_err(unusable)?;
+        DirBuilder::new().mode(0o700).create(data).map_err(unusable)?;
+    }
     let belongs = fs::metadata(data).map_err(unusable)?.uid() == user.uid.as_raw();
     let empty = fs::read_dir(data).map_err(unusable)?.next().is_none();
     match (belongs, empty) {

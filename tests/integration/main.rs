@@ -16,5 +16,6 @@ mod organisation;
 mod providers;
 mod storage;
 mod studio;
+mod supervisor;
 mod support;
 mod telemetry;
