@@ -8,8 +8,10 @@ pub mod http;
 pub mod jobs;
 pub mod model;
 pub mod ops;
+pub mod pages;
 pub mod price;
 pub mod providers;
 mod store;
 
+pub use error::InferenceError;
 pub use store::DATA_MAP;

@@ -4,9 +4,11 @@
 //! Each room says what it knows; only up here are they put together.
 
 mod audit;
+mod egress;
 mod overview;
 mod people;
 mod picture;
+mod providers;
 mod words;
 
 use crate::web::route::{Route, get, post};
@@ -19,6 +21,15 @@ pub fn routes() -> Vec<Route> {
         post("/admin/people", people::add_person),
         post("/admin/people/{id}/one-time-password", people::give_one_time_password),
         get("/admin/audit", audit::audit_page),
+        get("/admin/egress", egress::egress_page),
+        get(providers::PROVIDERS, providers::providers_page),
+        post(providers::PROVIDERS, providers::add_provider),
+        post("/admin/providers/{id}", providers::change_provider),
+        post("/admin/providers/{id}/switch", providers::switch_provider),
+        post("/admin/providers/{id}/test", providers::test_provider),
+        post("/admin/providers/{id}/delete", providers::remove_provider),
+        post("/admin/providers/{id}/models", providers::put_model),
+        post("/admin/providers/{id}/models/switch", providers::switch_model),
     ]
 }
 

@@ -74,7 +74,7 @@ impl EgressQuery {
             destination: self.destination,
             person: self.person,
             generation: self.generation,
-            outcome: self.outcome,
+            outcomes: self.outcome.into_iter().collect(),
             status: self.status,
             since: self.since.as_deref().map(time).transpose()?,
         })

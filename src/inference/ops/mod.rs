@@ -9,7 +9,7 @@ mod sync;
 pub use models::{
     ModelChange, NewModel, NewPrice, add_model, all_models, change_model, remove_model, usual_parameters,
 };
-pub use probe::{Probe, probe};
+pub use probe::{KeyVerdict, Probe, probe};
 pub use providers::{
     NewProvider, ProviderChange, ProviderView, add_provider, change_provider, find_provider, list_providers, open_key,
     remove_provider,

@@ -9,7 +9,7 @@ mod caps;
 mod spending;
 
 pub use caps::{Standing, counted, delete_cap, find_cap, list_caps, set_cap, set_caps};
-pub use spending::{Spending, this_month};
+pub use spending::{Spending, spent_with_providers, this_month};
 
 use super::{
     error::LedgerError,

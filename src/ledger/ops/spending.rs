@@ -1,7 +1,7 @@
 //! What subjects have spent this month, for pages that show many of them at once.
 
 use crate::{
-    base::{ctx::Ctx, money::Micros},
+    base::{ctx::Ctx, ids::ProviderId, money::Micros},
     ledger::{
         error::LedgerError,
         model::{Cap, CapState, Period, Subject, Window},
@@ -35,6 +35,11 @@ pub async fn this_month(conn: &mut Conn, ctx: &Ctx, subjects: &[Subject]) -> Res
         Ok(Spending { spent: sums.spent, cap })
     };
     subjects.iter().map(spending).collect()
+}
+
+/// What was charged this month for each provider that was paid.
+pub async fn spent_with_providers(conn: &mut Conn, ctx: &Ctx) -> Result<Vec<(ProviderId, Micros)>, LedgerError> {
+    Ok(store::charged_by_provider(conn, Period::Month.start(ctx.clock.today())).await?)
 }
 
 /// The subject's own cap, or for a person the default of each person.

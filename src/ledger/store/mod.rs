@@ -15,7 +15,7 @@ use super::{
 use crate::{
     base::{
         ctx::Ctx,
-        ids::{AccountId, GenerationId, HoldId, TransactionId},
+        ids::{AccountId, GenerationId, HoldId, ProviderId, TransactionId},
         money::Micros,
     },
     platform::db::{
@@ -228,6 +228,19 @@ pub async fn resolve_hold(tx: &mut Tx, ctx: &Ctx, hold: &Hold, actual: Option<Mi
         .execute(&mut **tx)
         .await?;
     Ok(())
+}
+
+/// Sums of what holds made since `day` were resolved to, by provider.
+pub async fn charged_by_provider(conn: &mut Conn, day: NaiveDate) -> Result<Vec<(ProviderId, Micros)>, DbError> {
+    // A sum of 64-bit integers is a numeric in Postgres; the windows' checks keep it within 64 bits.
+    let sum = diesel::dsl::sql::<BigInt>("coalesce(sum(actual_micros), 0)::bigint");
+    let rows: Vec<(Uuid, i64)> = holds::table
+        .filter(holds::state.eq("posted").and(holds::made_on.ge(day)))
+        .group_by(holds::provider_id)
+        .select((holds::provider_id, sum))
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().map(|(id, micros)| (id.into(), Micros(micros))).collect())
 }
 
 /// What a transaction records.

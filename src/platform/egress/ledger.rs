@@ -212,7 +212,8 @@ pub struct Filter {
     pub destination: Option<DestinationId>,
     pub person: Option<PersonId>,
     pub generation: Option<GenerationId>,
-    pub outcome: Option<Outcome>,
+    /// Any of these; none: whatever came of it.
+    pub outcomes: Vec<Outcome>,
     pub status: Option<u16>,
     pub since: Option<DateTime<Utc>>,
 }
@@ -229,8 +230,9 @@ macro_rules! filtered {
         if let Some(id) = $filter.generation {
             query = query.filter(calls::generation_id.eq(id.uuid()));
         }
-        if let Some(outcome) = $filter.outcome {
-            query = query.filter(calls::outcome.eq(outcome.as_str()));
+        if !$filter.outcomes.is_empty() {
+            let words: Vec<&str> = $filter.outcomes.iter().map(|outcome| outcome.as_str()).collect();
+            query = query.filter(calls::outcome.eq_any(words));
         }
         if let Some(status) = $filter.status {
             query = query.filter(calls::status.eq(i32::from(status)));
@@ -260,6 +262,18 @@ pub async fn list(
     }
     let rows: Vec<(CallRow, DestinationRow)> = query.load(&mut *db.read().await?).await?;
     Ok(Page::from_fetched(rows.into_iter().map(Entry::from).collect(), page, |entry| entry.id.uuid()))
+}
+
+/// Everybody for whom a call was made, at most two hundred.
+pub async fn callers(db: &Db, _grant: &Grant<EgressRead>) -> Result<Vec<PersonId>, DbError> {
+    let ids: Vec<Option<Uuid>> = calls::table
+        .filter(calls::person_id.is_not_null())
+        .select(calls::person_id)
+        .distinct()
+        .limit(200)
+        .load(&mut *db.read().await?)
+        .await?;
+    Ok(ids.into_iter().flatten().map(PersonId::from).collect())
 }
 
 /// Sums over everything that a filter lets through.
