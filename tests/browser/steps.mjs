@@ -113,7 +113,8 @@ export class Upstream {
         const program = fileURLToPath(new URL('../doubles/openai_server.py', import.meta.url));
         const child = spawn('python3', [program, '--key', key]);
         child.stderr.pipe(process.stderr);
-        const [port] = await once(createInterface(child.stdout), 'line');
+        const [port] = await Promise.race([once(createInterface(child.stdout), 'line'), once(child, 'exit').then(() => [])]);
+        if (!port) throw new Error(`${program} ended while starting`);
         return new Upstream(child, `http://127.0.0.1:${port}`, key);
     }
 

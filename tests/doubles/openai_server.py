@@ -22,6 +22,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 SEEN = []
 PICTURES = {}
+RELEASED = threading.Event()
 
 
 def png(size, seed):
@@ -63,6 +64,11 @@ class Behaviour:
 
     def slow(self):
         time.sleep(2)
+        self.paints()
+
+    def held(self):
+        """Answers once `GET /release` was asked for."""
+        RELEASED.wait(60)
         self.paints()
 
     def by_address(self, host=None):
@@ -158,6 +164,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path == "/seen":
             self.reply(200, SEEN)
+        elif self.path == "/release":
+            RELEASED.set()
+            self.reply(200, {})
         elif self.path in PICTURES:
             self.send(200, "image/png", PICTURES[self.path])
         elif self.path == "/v1/models" and self.admitted():
