@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, Utc};
+use jsonschema::error::ValidationErrorKind;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -334,14 +335,22 @@ impl Model {
             }
         };
         let value = Value::Object(parameters.clone());
-        schema
-            .iter_errors(&value)
-            .map(|error| {
-                let path = error.instance_path().to_string();
-                let name = format!("parameters{}", path.replace('/', "."));
-                FieldFault::new(name, "not_accepted", format!("{}: {error}.", self.title))
-            })
-            .collect()
+        schema.iter_errors(&value).flat_map(|error| self.faults_of(&error)).collect()
+    }
+
+    /// A parameter that the model has not is a fault of that parameter, not of all of them.
+    fn faults_of(&self, error: &jsonschema::ValidationError<'_>) -> Vec<FieldFault> {
+        let place = format!("parameters{}", error.instance_path().to_string().replace('/', "."));
+        match error.kind() {
+            ValidationErrorKind::AdditionalProperties { unexpected } => unexpected
+                .iter()
+                .map(|name| {
+                    let message = format!("{} has no parameter called {name}.", self.title);
+                    FieldFault::new(format!("{place}.{name}"), "unknown", message)
+                })
+                .collect(),
+            _ => vec![FieldFault::new(place, "not_accepted", format!("{}: {error}.", self.title))],
+        }
     }
 }
 

@@ -258,7 +258,6 @@ def test_what_the_model_has_not_is_refused_by_name(calls, api, name, value):
     with pytest.raises(openai.BadRequestError) as error:
         calls.client.images.generate(**{"model": PAINTER, "prompt": GRADIENT, "size": SMALL, name: value})
     assert error.value.param == name
-    assert name in error.value.message
     assert calls.sent == 1
     assert api.count() == before
 

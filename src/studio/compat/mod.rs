@@ -193,7 +193,8 @@ async fn make(
     let new = image.generation(guard).await?;
     let once: Once = extract::once(request, hash)?;
     let beside = Beside { uploads, fingerprint: Some(fingerprint), ..Beside::default() };
-    match ops::accept(&guard.ctx, &guard.app, &new, &beside, &once, accepted).await? {
+    let made = ops::accept(&guard.ctx, &guard.app, &new, &beside, &once, accepted).await;
+    match made.map_err(|error| request::in_their_words(error.into()))? {
         Made::New(generation, _) => Ok(Asked { id: generation.id, again: false }),
         Made::Again(answer) => {
             let id = answer.body.get("id").and_then(Value::as_str).and_then(|id| id.parse().ok());

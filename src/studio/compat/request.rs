@@ -75,6 +75,18 @@ pub fn unknown(name: &str) -> Invalid {
     Invalid::field(name, "unknown", format!("Unknown parameter: '{name}'."))
 }
 
+/// A refusal names what the caller wrote, not what we made of it.
+pub fn in_their_words(mut problem: Problem) -> Problem {
+    for field in &mut problem.fields {
+        let theirs = match field.name.as_str() {
+            "count" => "n",
+            name => name.strip_prefix("parameters.").unwrap_or(name),
+        };
+        field.name = theirs.to_owned();
+    }
+    problem
+}
+
 impl ImageRequest {
     pub fn from_json(fields: Map<String, Value>) -> Result<Self, Problem> {
         // The client sends what was not given as null or leaves it out; both mean the same.
