@@ -1,4 +1,5 @@
 //! A browser as far as access is concerned: a cookie, a form token, and no following of redirects.
+#![expect(clippy::disallowed_types, reason = "a test calls the server as other programs do")]
 
 use bytes::Bytes;
 use renderkeep::accounts::model::SESSION_COOKIE;

@@ -1,4 +1,5 @@
 //! The whole server as a caller sees it: real HTTP on a loopback port, a real database, background work.
+#![expect(clippy::disallowed_types, reason = "a test calls the server as other programs do")]
 
 use std::{net::TcpListener, thread::JoinHandle};
 
