@@ -38,7 +38,10 @@ fn here() -> Origin {
 
 /// A platform with its first owner, who has not chosen a password yet.
 async fn founded() -> (TestPlatform, FirstPassword) {
-    let test = support::platform().await;
+    let mut config = support::config();
+    config.sessions.idle_minutes = 60;
+    config.sessions.absolute_hours = 24;
+    let test = support::platform_with(config).await;
     let first = organisation::ops::bootstrap(&test.platform).await.unwrap().unwrap();
     (test, first)
 }
