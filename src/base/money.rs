@@ -49,7 +49,8 @@ impl std::str::FromStr for Micros {
     fn from_str(text: &str) -> Result<Self, NotAnAmount> {
         let text = text.trim();
         if let Some(rest) = text.strip_prefix(['-', '\u{2212}']) {
-            return rest.parse::<Self>().and(Err(NotAnAmount::Negative));
+            let no_amount = matches!(rest.parse::<Self>(), Err(NotAnAmount::Shape | NotAnAmount::Negative));
+            return Err(if no_amount { NotAnAmount::Shape } else { NotAnAmount::Negative });
         }
         let (units, decimals) = text.split_once('.').unwrap_or((text, "0"));
         let plain = |digits: &str| !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());

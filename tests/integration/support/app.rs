@@ -12,7 +12,7 @@ use renderkeep::{
     },
     config::Config,
     organisation::{self, model::NewPerson},
-    platform::{Platform, db::Db},
+    platform::{Platform, db::Db, egress::Egress},
 };
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -58,7 +58,8 @@ impl TestApp {
         self.stop = CancellationToken::new();
         // A pool of its own: connections belong to the runtime that opened them.
         let db = Db::new(&self.database.database.url(), 8).unwrap();
-        let platform = Platform { db, ..self.platform.clone() };
+        let egress = Egress::new(db.clone(), self.platform.clock.clone());
+        let platform = Platform { db, egress, ..self.platform.clone() };
         let stop = self.stop.clone();
         self.server = Some(std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
