@@ -163,6 +163,7 @@ export async function openBrowser() {
 export async function openPage(browser, server, options = {}) {
     const context = await browser.newContext({ baseURL: server.url, acceptDownloads: true, ...options });
     const page = await context.newPage();
+    page.setDefaultTimeout(20_000);
     /** @type {string[]} */
     const problems = [];
     page.on('pageerror', (error) => problems.push(`script: ${error.message}`));

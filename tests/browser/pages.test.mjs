@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Server, assertQuiet, openBrowser, openPage, shoot } from './harness.mjs';
-import { Upstream, addProvider, api, enter, make, photo } from './steps.mjs';
+import { Upstream, addProvider, api, choosePassword, make, photo, signIn } from './steps.mjs';
 
 const WIDTHS = [390, 1440];
 const PROMPTS = [
@@ -56,15 +56,12 @@ async function shown(address, name) {
 look('sign-in', () => shown('/sign-in', 'sign-in'));
 
 look('the new password', async () => {
-    await page.getByLabel('Mail').fill(server.owner.mail);
-    await page.getByLabel('Password', { exact: true }).fill(server.owner.one_time_password);
-    await page.getByRole('button', { name: 'Sign in' }).click();
-    await page.waitForURL('**/password*');
+    await signIn(page, server);
     await shoot(page, 'password', { widths: WIDTHS });
 });
 
 look('an empty house', async () => {
-    await enter(page, server);
+    await choosePassword(page);
     await shoot(page, 'studio-empty', { widths: WIDTHS });
     await shown('/library', 'library-empty');
     await shown('/activity', 'activity-empty');

@@ -10,13 +10,23 @@ import { deflateSync } from 'node:zlib';
 
 export const PASSWORD = 'nine brass kettles in a row';
 
-/** The first sign-in, by the one-time password, up to the Studio. @param {Page} page @param {import('./harness.mjs').Server} server */
-export async function enter(page, server) {
-    await page.goto('/');
+/** With the one-time password, up to the form that asks for an own one. @param {Page} page @param {import('./harness.mjs').Server} server */
+export async function signIn(page, server) {
     await page.getByLabel('Mail').fill(server.owner.mail);
     await page.getByLabel('Password', { exact: true }).fill(server.owner.one_time_password);
     await page.getByRole('button', { name: 'Sign in' }).click();
     await page.getByRole('heading', { name: 'Choose a new password' }).waitFor();
+}
+
+/** The first sign-in, up to the Studio. @param {Page} page @param {import('./harness.mjs').Server} server */
+export async function enter(page, server) {
+    await page.goto('/');
+    await signIn(page, server);
+    await choosePassword(page);
+}
+
+/** @param {Page} page */
+export async function choosePassword(page) {
     await page.getByLabel('New password', { exact: true }).fill(PASSWORD);
     await page.getByLabel('Once more').fill(PASSWORD);
     await page.getByRole('button', { name: 'Save and open the Studio' }).click();
