@@ -40,6 +40,10 @@ pub struct Reader {
     signals: tokio::sync::broadcast::Receiver<Signal>,
     seen: i64,
     ready: VecDeque<Event>,
+    /// The log may hold more than was read. Kept here, because `next` may be dropped at any await.
+    behind: bool,
+    /// This generation made progress that was not told yet.
+    moving: Option<GenerationId>,
 }
 
 impl Reader {
@@ -47,7 +51,8 @@ impl Reader {
     pub async fn open(app: &Platform, grant: Grant<StudioRead>, last: Option<i64>) -> Result<Self, StudioError> {
         // Subscribe before looking, so that nothing falls between.
         let signals = app.signals.subscribe();
-        let mut reader = Self { app: app.clone(), grant, signals, seen: 0, ready: VecDeque::new() };
+        let ready = VecDeque::new();
+        let mut reader = Self { app: app.clone(), grant, signals, seen: 0, ready, behind: false, moving: None };
         match last {
             Some(last) => {
                 reader.seen = last;
@@ -70,50 +75,66 @@ impl Reader {
         Ok(())
     }
 
-    /// The next event. Ends only by an error.
+    /// The next event. Ends only by an error. What was learned before an await is kept, so that dropping the future loses
+    /// nothing.
     pub async fn next(&mut self) -> Result<Event, StudioError> {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Ok(event);
             }
-            let me = self.grant.person().uuid();
-            match self.signals.recv().await {
-                Ok(Signal::Event(person)) if person == me => self.look().await?,
-                Ok(Signal::Progress { person, generation }) if person == me => {
-                    self.progress(generation.into()).await?;
-                }
-                Ok(Signal::Missed) | Err(RecvError::Lagged(_)) => self.look().await?,
-                Ok(_) => {}
-                // The server stops; the browser connects again and goes on where it was.
-                Err(RecvError::Closed) => std::future::pending().await,
+            if self.behind {
+                self.look().await?;
+            } else if let Some(id) = self.moving {
+                self.progress(id).await?;
+            } else {
+                self.listen().await;
             }
+        }
+    }
+
+    async fn listen(&mut self) {
+        let me = self.grant.person().uuid();
+        match self.signals.recv().await {
+            Ok(Signal::Event(person)) if person == me => self.behind = true,
+            Ok(Signal::Progress { person, generation }) if person == me => self.moving = Some(generation.into()),
+            Ok(Signal::Missed) | Err(RecvError::Lagged(_)) => self.behind = true,
+            Ok(_) => {}
+            // The server stops; the browser connects again and goes on where it was.
+            Err(RecvError::Closed) => std::future::pending().await,
         }
     }
 
     async fn look(&mut self) -> Result<(), StudioError> {
         let mut conn = self.app.db.read().await?;
-        let Some(events) = store::log::after(&mut conn, self.grant.person(), self.seen, BATCH).await? else {
-            self.seen = store::log::last_number(&mut conn, self.grant.person()).await?;
+        let person = self.grant.person();
+        let Some(events) = store::log::after(&mut conn, person, self.seen, BATCH).await? else {
+            self.seen = store::log::last_number(&mut conn, person).await?;
             self.ready.push_back(Event::Reset(self.seen));
+            self.behind = false;
             return Ok(());
         };
         let full = i64::try_from(events.len()).unwrap_or(BATCH) == BATCH;
+        let mut seen = self.seen;
+        let mut read = Vec::new();
         for event in events {
-            self.seen = event.number;
+            seen = event.number;
             if let Some(generation) = store::find(&mut conn, &self.grant, event.generation_id.into()).await? {
                 let view = view::restored(event.snapshot, &generation)?;
-                self.ready.push_back(Event::Change(event.number, Box::new(view)));
+                read.push(Event::Change(event.number, Box::new(view)));
             }
         }
-        drop(conn);
-        if full { Box::pin(self.look()).await } else { Ok(()) }
+        // From here on nothing waits: what was read and how far belong together.
+        self.seen = seen;
+        self.ready.extend(read);
+        self.behind = full;
+        Ok(())
     }
 
     async fn progress(&mut self, id: GenerationId) -> Result<(), StudioError> {
         let mut conn = self.app.db.read().await?;
-        if let Some(generation) = store::find(&mut conn, &self.grant, id).await? {
-            self.ready.push_back(Event::Progress(Box::new((&generation).into())));
-        }
+        let found = store::find(&mut conn, &self.grant, id).await?;
+        self.ready.extend(found.map(|generation| Event::Progress(Box::new((&generation).into()))));
+        self.moving = None;
         Ok(())
     }
 }

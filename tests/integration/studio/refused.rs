@@ -31,7 +31,7 @@ async fn bad_requests_name_their_field_and_leave_nothing() {
         (with("seed", json!(-1)), "request.invalid", "seed"),
         (with("model", json!("demo/nobody")), "inference.unknown_model", "model"),
         (with("parameters", json!({"quality": "best"})), "request.invalid", "parameters.quality"),
-        (with("parameters", json!({"steps": 3})), "request.invalid", "parameters"),
+        (with("parameters", json!({"steps": 3})), "request.invalid", "parameters.steps"),
         (with("colour", json!("red")), "request.invalid", "colour"),
         (with("references", json!([{"asset": "ast_nothing"}])), "request.invalid", "references[0].asset"),
         (
