@@ -62,7 +62,7 @@ pub struct TokensPage {
 pub struct MadeToken {
     pub name: String,
     pub token: String,
-    /// Base URL for the official openai client, "https://studio.example.org/v1".
+    /// Base URL for the official openai client, `https://studio.example.org/v1`.
     pub base_url: String,
     /// A model that the person may use, for the example.
     pub model: String,

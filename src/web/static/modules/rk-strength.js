@@ -79,7 +79,7 @@ class Strength extends HTMLElement {
     const meter = box?.querySelector("meter");
     if (!(box instanceof HTMLElement) || !word || !hint || !meter) return;
     box.hidden = level < 0;
-    const [label, note, tone] = WORDS[Math.max(level, 0)];
+    const [label = "", note = "", tone = ""] = WORDS[Math.max(level, 0)] ?? [];
     word.textContent = label;
     word.className = `strong ${tone}`;
     hint.textContent = note;
