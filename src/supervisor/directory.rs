@@ -100,7 +100,7 @@ impl Directory {
         let bind = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
         match port.filter(|port| *port != 0).or(kept) {
             Some(port) => bind(port).map_err(|error| port_taken(port, &error)),
-            None => bind(USUAL_PORT).or_else(|_| bind(0)).map_err(|error| port_taken(USUAL_PORT, &error)),
+            None => bind(USUAL_PORT).or_else(|_| free_port()),
         }
     }
 
@@ -108,7 +108,13 @@ impl Directory {
     pub fn keep(&self, http: u16) -> Result<Kept, Refusal> {
         let file = self.path.join("ports.json");
         let old = read::<Ports>(&file)?;
-        let ports = Ports { http, minio: old.map_or_else(free_port, |ports| Ok(ports.minio))? };
+        let ports = Ports {
+            http,
+            minio: match old {
+                Some(ports) => ports.minio,
+                None => free_port()?.local_addr().map_err(|error| port_taken(0, &error))?.port(),
+            },
+        };
         if old != Some(ports) {
             write_json(&file, &ports)?;
         }
@@ -237,9 +243,15 @@ fn port_taken(port: u16, error: &std::io::Error) -> Refusal {
     })
 }
 
-fn free_port() -> Result<u16, Refusal> {
-    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
-    bound.map(|address| address.port()).map_err(|error| port_taken(0, &error))
+/// A port that stays ours: below the ports that Linux gives to outgoing connections (from 32,768), or one of those could
+/// have it while we are down.
+fn free_port() -> Result<TcpListener, Refusal> {
+    let none_free = || Refusal::new("No port between 20000 and 32767 on 127.0.0.1 is free. Stop what uses them all.");
+    let free = |_| {
+        let port = 20_000 + u16::from_le_bytes(random::bytes().ok()?) % 12_768;
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()
+    };
+    (0..100).find_map(free).ok_or_else(none_free)
 }
 
 fn read<T: DeserializeOwned>(file: &Path) -> Result<Option<T>, Refusal> {

@@ -84,9 +84,11 @@ impl Place {
         self.command(arguments).envs(environment.iter().copied()).output().unwrap()
     }
 
-    /// Waits until `ready.json` is there and says what `wanted` asks for.
-    fn ready(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+    /// Waits until `ready.json` is there and says what `wanted` asks for; `up` has to live until then.
+    fn ready(&self, up: &mut Up, wanted: impl Fn(&Value) -> bool) -> Value {
         eventually("ready.json", || {
+            let ended = up.0.try_wait().unwrap();
+            assert!(ended.is_none(), "up ended: {ended:?}; what it said stands above");
             let text = fs::read(self.path().join("run/ready.json")).ok()?;
             serde_json::from_slice(&text).ok().filter(|ready| wanted(ready))
         })
@@ -154,7 +156,7 @@ fn refused(output: &Output, sentence: &str) {
 fn a_life_below_one_directory() {
     let place = Place::new();
     let mut up = place.up();
-    let first = place.ready(|_| true);
+    let first = place.ready(&mut up, |_| true);
     let mode = fs::metadata(place.path().join("run/ready.json")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     assert_eq!(first["pid"], json!(up.0.id()));
@@ -167,7 +169,7 @@ fn a_life_below_one_directory() {
     for part in ["minio", "postgres"] {
         let dead = pid(&first, part);
         kill(Pid::from_raw(dead), Signal::SIGKILL).unwrap();
-        place.ready(|ready| pid(ready, part) != dead && pid(ready, part) != 0);
+        place.ready(&mut up, |ready| pid(ready, part) != dead && pid(ready, part) != 0);
     }
 
     // Commands work beside the server once the database has recovered.
@@ -185,7 +187,7 @@ fn a_life_below_one_directory() {
 
     // The same again, on the same ports, with the same way in.
     let mut up = place.up();
-    let again = place.ready(|_| true);
+    let again = place.ready(&mut up, |_| true);
     assert_eq!((&again["ports"], &again["owner"]), (&first["ports"], &first["owner"]));
 
     // Killed without a chance to clean up, it leaves nothing behind.
@@ -193,7 +195,7 @@ fn a_life_below_one_directory() {
     up.end();
     eventually("the end of the children", || processes_of(&place).is_empty().then_some(()));
     let mut up = place.up();
-    let third = place.ready(|ready| ready["pid"] != again["pid"]);
+    let third = place.ready(&mut up, |ready| ready["pid"] != again["pid"]);
     assert_eq!(third["ports"], first["ports"]);
     up.signal(Signal::SIGINT);
     assert_eq!(up.end(), Some(0));
@@ -210,7 +212,7 @@ fn a_stop_during_the_first_start_leaves_a_directory_that_starts() {
     up.end();
     assert_eq!(processes_of(&place), [""; 0]);
     let mut up = place.up();
-    place.ready(|_| true);
+    place.ready(&mut up, |_| true);
     up.signal(Signal::SIGTERM);
     assert_eq!(up.end(), Some(0));
 }
