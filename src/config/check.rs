@@ -82,8 +82,9 @@ fn model(model: &ConfiguredModel, expect: &mut impl FnMut(bool, &str)) {
     expect(name, "inference.providers.models.name must have 1 to 180 bytes.");
     let sizes = !model.sizes.is_empty() && model.sizes.iter().all(|size| is_size(size));
     expect(sizes, "inference.providers.models.sizes must be a list such as [\"1024x1024\"].");
-    let tasks = !model.tasks.is_empty() && model.tasks.iter().all(|task| matches!(task.as_str(), "generate" | "edit"));
-    expect(tasks, "inference.providers.models.tasks must be a list of generate and edit.");
+    let task = |task: &String| matches!(task.as_str(), "text-to-image" | "image-to-image" | "inpaint");
+    let tasks = !model.tasks.is_empty() && model.tasks.iter().all(task);
+    expect(tasks, "inference.providers.models.tasks must be a list of text-to-image, image-to-image and inpaint.");
     let count = (1..=16).contains(&model.max_count);
     expect(count, "inference.providers.models.max_count must be between 1 and 16.");
     let references = model.max_references <= 16;

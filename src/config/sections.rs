@@ -179,8 +179,8 @@ section! {
         upstream_name: String = Text Required("painter-xl-v2"),
         /// What people see.
         title: String = Text Required("Painter XL"),
-        /// What it can do: `generate`, `edit`.
-        tasks: Vec<String> = List Default("generate"),
+        /// What it can do: `text-to-image`, `image-to-image`, `inpaint`.
+        tasks: Vec<String> = List Default("text-to-image"),
         /// The sizes that it makes.
         sizes: Vec<String> = List Default("1024x1024"),
         /// Pictures per request.

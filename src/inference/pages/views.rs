@@ -327,8 +327,8 @@ pub mod samples {
             title: Field::of(if existing.is_empty() { "" } else { "GPT Image 1" }),
             upstream: Field::of(if existing.is_empty() { "" } else { "gpt-image-1" }),
             tasks: vec![
-                task("generate", "Picture from text", true),
-                task("edit", "Edit a picture", !existing.is_empty()),
+                task("text-to-image", "Picture from text", true),
+                task("image-to-image", "Edit a picture", !existing.is_empty()),
             ],
             tasks_error: None,
             sizes: Field::of("1024x1024, 1536x1024, 1024x1536"),
