@@ -101,6 +101,11 @@ pub async fn prepare(platform: &Platform) -> anyhow::Result<Option<FirstPassword
     Ok(first)
 }
 
+/// For a server that is alone on its database: goes on at once with what a killed run had begun.
+pub async fn take_over(platform: &Platform) -> anyhow::Result<()> {
+    studio::pipeline::take_over(platform).await.context("What the last run had begun could not be taken up")
+}
+
 /// Runs until `stop`, then stops in order: no new requests, running ones to their end, background work, wake-ups.
 pub async fn run(
     platform: Platform,

@@ -99,6 +99,8 @@ async fn serve(
     let opening = async {
         let platform = Box::pin(lifecycle::open(config, Some(kept.store()), notices)).await?;
         let first = Box::pin(lifecycle::prepare(&platform)).await?;
+        // The directory is locked, so nobody else works on this database.
+        lifecycle::take_over(&platform).await?;
         anyhow::Ok((platform, first))
     };
     let (platform, first) = tokio::select! {

@@ -89,6 +89,16 @@ pub async fn run(app: Platform, stop: CancellationToken, grace: Duration) {
     pipeline.give_back().await;
 }
 
+/// For a server that is alone on its database, before `run`: what a killed run had leased is taken up at once instead of
+/// when its lease ends.
+pub async fn take_over(app: &Platform) -> Result<(), StudioError> {
+    let freed = work::free_all(&mut *app.db.read().await?).await?;
+    if freed > 0 {
+        tracing::info!(freed, "generations of a run that was killed go on");
+    }
+    Ok(())
+}
+
 impl Pipeline {
     /// Takes as much work as there is room for.
     async fn fill(self: &Rc<Self>, running: &mut JoinSet<()>) {

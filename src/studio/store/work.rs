@@ -89,6 +89,15 @@ pub async fn give_back(conn: &mut Conn, owner: Uuid) -> Result<usize, DbError> {
         .await?)
 }
 
+/// Ends every lease.
+pub async fn free_all(conn: &mut Conn) -> Result<usize, DbError> {
+    use generations as g;
+    Ok(diesel::update(g::table.filter(g::lease_owner.is_not_null().and(g::ended_at.is_null())))
+        .set((g::lease_owner.eq(None::<Uuid>), g::lease_until.eq(None::<DateTime<Utc>>)))
+        .execute(conn)
+        .await?)
+}
+
 /// Moves a leased generation on, if it is still leased to `owner` and in one of the states `from`.
 pub async fn step(
     tx: &mut Tx,
