@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::{base::clock::Clock, config::Config};
 
 pub mod audit;
+pub mod crash;
 pub mod crypto;
 pub mod db;
 pub mod egress;

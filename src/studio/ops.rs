@@ -38,6 +38,7 @@ use crate::{
     platform::{
         Platform,
         audit::{self, Act},
+        crash,
         db::{Conn, DbError, Tx},
         idempotency::{Answer, Once},
         signals::{Signal, Signals},
@@ -89,7 +90,8 @@ pub async fn accept(
     render: impl Fn(&GenerationView) -> Answer,
 ) -> Result<Made, StudioError> {
     let grant = ctx.grant::<StudioEdit>()?;
-    app.db
+    let made = app
+        .db
         .write("studio.accept", async |tx| {
             if let Some(answer) = once.claim(tx, &app.keys, ctx, grant.person()).await? {
                 return Ok(Made::Again(answer));
@@ -107,9 +109,12 @@ pub async fn accept(
             Signals::send(tx, &Signal::Work(QUEUE.to_owned())).await?;
             let answer = render(&GenerationView::from(&generation));
             once.keep(tx, &app.keys, grant.person(), &answer).await?;
+            crash::point("studio.accept");
             Ok(Made::New(Box::new(generation), answer))
         })
-        .await
+        .await;
+    crash::point("studio.accepted");
+    made
 }
 
 /// The request with its uploads as references; they are assets from here on, or from nowhere on if it is refused.

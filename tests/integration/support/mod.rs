@@ -18,6 +18,7 @@ use renderkeep::{
 pub mod app;
 pub mod minio;
 pub mod postgres;
+pub mod up;
 
 /// The platform on a database of its own. Everything is gone when it is dropped.
 pub struct TestPlatform {

@@ -1,0 +1,148 @@
+//! `renderkeep up` on a directory of its own below /tmp: the built program with its Postgres and its MinIO.
+#![expect(clippy::disallowed_methods, reason = "the program is tested from outside")]
+
+use std::{
+    fs,
+    os::unix::{
+        fs::{PermissionsExt, chown},
+        process::ExitStatusExt,
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::{Pid, geteuid},
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Generous: the machine may be busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub struct Place {
+    pub dir: TempDir,
+}
+
+/// A running `up`; killed when a test fails before it was stopped.
+pub struct Up(pub Child);
+
+impl Place {
+    pub fn new() -> Self {
+        let place = Self { dir: tempfile::Builder::new().prefix("renderkeep-up-").tempdir().unwrap() };
+        place.hand_over();
+        place
+    }
+
+    /// Started as root, `up` becomes nobody, who must be able to use the directory.
+    pub fn hand_over(&self) {
+        fn all(path: &Path) {
+            chown(path, Some(65534), Some(65534)).unwrap();
+            if path.is_dir() {
+                fs::read_dir(path).unwrap().flatten().for_each(|entry| all(&entry.path()));
+            }
+        }
+        if geteuid().is_root() {
+            all(self.dir.path());
+        }
+    }
+
+    /// Settings of its own, before its first start.
+    pub fn configure(&self, settings: &str) {
+        fs::create_dir_all(self.path()).unwrap();
+        fs::set_permissions(self.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        fs::write(self.path().join("config.toml"), settings).unwrap();
+        self.hand_over();
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// What the first start would have made, with a cluster of this version.
+    pub fn with_cluster(version: &str) -> Self {
+        let place = Self::new();
+        for directory in ["secrets", "postgres"] {
+            fs::create_dir_all(place.path().join(directory)).unwrap();
+        }
+        fs::write(place.path().join("secrets/root_key"), "07".repeat(32)).unwrap();
+        let keys = json!({ "access_key": "renderkeep", "secret_key": "long enough" });
+        fs::write(place.path().join("secrets/store.json"), keys.to_string()).unwrap();
+        fs::write(place.path().join("postgres/PG_VERSION"), version).unwrap();
+        fs::set_permissions(place.path().join("postgres"), fs::Permissions::from_mode(0o700)).unwrap();
+        place.hand_over();
+        place
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_renderkeep"));
+        command.args(arguments).arg("--data").arg(self.path());
+        if let Some(program) = std::env::var_os("RENDERKEEP_MINIO") {
+            command.env("RENDERKEEP__SUPERVISOR__MINIO", program);
+        }
+        command
+    }
+
+    /// Starts it with these variables; `ready` says when it answers.
+    pub fn up(&self, environment: &[(&str, &str)]) -> Up {
+        let mut command = self.command(&["up"]);
+        command.envs(environment.iter().copied()).stdin(Stdio::null()).stdout(Stdio::null());
+        Up(command.spawn().unwrap())
+    }
+
+    /// Runs a command that ends by itself; `up` too, when it is refused.
+    pub fn run(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+        self.command(arguments).envs(environment.iter().copied()).output().unwrap()
+    }
+
+    /// Waits until `ready.json` is there and says what `wanted` asks for; `up` has to live until then.
+    pub fn ready(&self, up: &mut Up, wanted: impl Fn(&Value) -> bool) -> Value {
+        eventually("ready.json", || {
+            let ended = up.0.try_wait().unwrap();
+            assert!(ended.is_none(), "up ended: {ended:?}; what it said stands above");
+            let text = fs::read(self.path().join("run/ready.json")).ok()?;
+            let ready: Value = serde_json::from_slice(&text).ok()?;
+            // A run that was killed has left its own.
+            Some(ready).filter(|ready| ready["pid"] == up.0.id() && wanted(ready))
+        })
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.path().join("run/ready.json").exists()
+    }
+}
+
+impl Up {
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.0.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    pub fn end(&mut self) -> Option<i32> {
+        eventually("the end of up", || self.0.try_wait().unwrap()).code()
+    }
+
+    /// The signal that ended it.
+    pub fn ended_by(&mut self) -> Option<i32> {
+        eventually("the end of up", || self.0.try_wait().unwrap()).signal()
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let since = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(since.elapsed() < PATIENCE, "{what} did not come");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
