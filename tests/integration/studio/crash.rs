@@ -64,7 +64,7 @@ impl House {
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let token = String::from_utf8(made.stdout).unwrap().trim().to_owned();
         let url = ready["url"].as_str().unwrap().to_owned();
-        let house = Self { place, owner: Client { http: reqwest::Client::new(), url, token: Some(token) } };
+        let house = Self { place, owner: Client::of(&url, Some(token)) };
         cap(&house.owner, "organisation", "month", 10_000_000).await;
         stop(up);
         house

@@ -102,11 +102,11 @@ impl TestApp {
     pub async fn client_of(&self, mail: &str, scopes: &[Scope]) -> Client {
         let new = NewToken { name: "test".parse().unwrap(), scopes: scopes.to_vec(), expires_at: None };
         let made = accounts::ops::create_token(&self.system(), &self.platform, &mail.parse().unwrap(), new).await;
-        Client { http: reqwest::Client::new(), url: self.url.clone(), token: Some(made.unwrap().token) }
+        Client::of(&self.url, Some(made.unwrap().token))
     }
 
     pub fn anybody(&self) -> Client {
-        Client { http: reqwest::Client::new(), url: self.url.clone(), token: None }
+        Client::of(&self.url, None)
     }
 
     fn system(&self) -> Ctx {
@@ -146,6 +146,10 @@ impl Reply {
 }
 
 impl Client {
+    pub fn of(url: &str, token: Option<String>) -> Self {
+        Self { http: reqwest::Client::new(), url: url.to_owned(), token }
+    }
+
     pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
         let request = self.http.request(method.parse().unwrap(), format!("{}{path}", self.url));
         match &self.token {
