@@ -3,7 +3,7 @@
 //! What came out is `access-matrix.txt`, which people read and agree to. When a route is new or a permission changes on
 //! purpose, `UPDATE_MATRIX=1 cargo test --test integration access` writes it anew; look at the difference.
 
-mod browser;
+pub mod browser;
 mod pages;
 
 use std::{collections::BTreeMap, fmt::Write, path::Path};

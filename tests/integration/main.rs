@@ -19,3 +19,4 @@ mod studio;
 mod supervisor;
 mod support;
 mod telemetry;
+mod weight;

@@ -124,6 +124,11 @@ impl Browser {
         Seen::of(self.request("GET", path)).await
     }
 
+    /// The same, as it is on the wire for whoever understands gzip.
+    pub async fn get_packed(&self, path: &str) -> Seen {
+        Seen::of(self.request("GET", path).header("accept-encoding", "gzip")).await
+    }
+
     /// Sends a form as the page that holds it does.
     pub async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Seen {
         let token = [("csrf", self.form_token.as_str())];
