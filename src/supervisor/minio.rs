@@ -102,6 +102,16 @@ impl Plan {
     }
 }
 
+/// Where its program may be before the settings are read, which only the ordinary user does.
+pub(super) fn places() -> impl Iterator<Item = PathBuf> {
+    let named = std::env::var_os("RENDERKEEP__SUPERVISOR__MINIO").map(PathBuf::from);
+    named.into_iter().chain(built_beside_us())
+}
+
+fn built_beside_us() -> Option<PathBuf> {
+    Some(std::env::current_exe().ok()?.parent()?.parent()?.join("minio/minio"))
+}
+
 /// As configured; else as `make` builds it beside our own program; else as the package installs it; else on the path.
 fn program(configured: Option<&Path>) -> Result<PathBuf, Refusal> {
     if let Some(program) = configured {
@@ -109,8 +119,7 @@ fn program(configured: Option<&Path>) -> Result<PathBuf, Refusal> {
             Refusal::new(format!("supervisor.minio names {}, which is not a file. Correct it.", program.display()))
         });
     }
-    let own = std::env::current_exe().ok();
-    let built = own.as_deref().and_then(|own| Some(own.parent()?.parent()?.join("minio/minio")));
+    let built = built_beside_us();
     let packaged = Some(PathBuf::from("/usr/lib/renderkeep/minio"));
     let found = [built, packaged, on_path("minio")].into_iter().flatten().find(|program| program.is_file());
     found.ok_or_else(|| {

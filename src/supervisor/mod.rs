@@ -18,6 +18,7 @@ mod minio;
 mod postgres;
 mod privileges;
 pub mod ready;
+mod way;
 
 pub use directory::{Directory, Kept, Ports};
 pub use privileges::drop_root;

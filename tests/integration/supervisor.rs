@@ -1,10 +1,15 @@
 //! `renderkeep up` as a person meets it: the built program, real children, real signals.
 
-use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, process::Output};
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    process::Output,
+};
 
 use nix::{
     sys::signal::{Signal, kill},
-    unistd::Pid,
+    unistd::{Pid, geteuid},
 };
 use serde_json::{Value, json};
 
@@ -146,4 +151,26 @@ fn an_unusable_directory_is_refused() {
     fs::write(place.path(), "a file").unwrap();
     place.hand_over();
     refused(&place.run(&["up"], &[]), "cannot be used");
+}
+
+/// As root in a directory of root's own, where nobody else may enter: a checkout in /root, or what mkdtemp makes.
+#[test]
+fn a_directory_that_only_root_may_enter_stays_closed_and_is_used() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let place = Place::below("closed");
+    let closed = place.dir.path().join("closed");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    let mut up = place.up(&[]);
+    let ready = place.ready(&mut up, |_| true);
+    let mail = ready["owner"]["mail"].as_str().unwrap();
+    assert!(place.run(&["token", "create", "--person", mail], &[]).status.success(), "commands find it too");
+    let (above, data) = (fs::metadata(&closed).unwrap(), fs::metadata(place.path()).unwrap());
+    assert_eq!((above.mode() & 0o777, above.uid(), data.uid()), (0o700, 0, 65534));
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains(closed.to_str().unwrap()), "nobody else sees a mount");
+    up.signal(Signal::SIGTERM);
+    assert_eq!(up.end(), Some(0));
+    assert!(place.path().join("postgres/PG_VERSION").exists() && processes_of(&place).is_empty());
 }

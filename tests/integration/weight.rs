@@ -55,5 +55,5 @@ async fn the_first_page_is_light() {
     let sheet = named(&studio, r#" href=""#).find(|at| at.ends_with(".css")).expect("a stylesheet").to_owned();
     let styles = packed(&owner, &sheet).await;
     assert!(styles <= STYLES, "{styles} bytes");
-    println!("Studio: {sum} bytes of JavaScript in {} files, {styles} bytes of CSS", scripts.len());
+    eprintln!("Studio: {sum} bytes of JavaScript in {} files, {styles} bytes of CSS", scripts.len());
 }

@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 pub struct Place {
     pub dir: TempDir,
+    /// Where in `dir` its data is.
+    data: PathBuf,
 }
 
 /// A running `up`; killed when a test fails before it was stopped.
@@ -31,8 +33,16 @@ pub struct Up(pub Child);
 
 impl Place {
     pub fn new() -> Self {
-        let place = Self { dir: tempfile::Builder::new().prefix("renderkeep-up-").tempdir().unwrap() };
+        let dir = tempfile::Builder::new().prefix("renderkeep-up-").tempdir().unwrap();
+        let place = Self { dir, data: "data".into() };
         place.hand_over();
+        place
+    }
+
+    /// In another directory, which belongs to whoever runs the tests.
+    pub fn below(name: &str) -> Self {
+        let place = Self { data: Path::new(name).join("data"), ..Self::new() };
+        fs::create_dir(place.dir.path().join(name)).unwrap();
         place
     }
 
@@ -58,7 +68,7 @@ impl Place {
     }
 
     pub fn path(&self) -> PathBuf {
-        self.dir.path().join("data")
+        self.dir.path().join(&self.data)
     }
 
     /// What the first start would have made, with a cluster of this version.
