@@ -182,11 +182,16 @@ export function assertQuiet(page) {
     assert.deepEqual(page.problems, []);
 }
 
-/** No accessibility fault that axe can find. @param {import('playwright-core').Page} page @param {string} [name] */
+/** No accessibility fault that axe can find, and no id twice: a label would belong to the wrong thing. @param {import('playwright-core').Page} page @param {string} [name] */
 export async function assertAccessible(page, name = page.url()) {
     const { violations } = await new AxeBuilder({ page }).withTags(WCAG).analyze();
     const faults = violations.map(({ id, help, nodes }) => `${id}: ${help}\n${nodes.map((node) => `    ${node.target.join(' ')}\n    ${node.failureSummary ?? ''}`).join('\n')}`);
     assert.equal(faults.length, 0, `${name}\n${faults.join('\n')}`);
+    const twice = await page.evaluate(() => {
+        const ids = [...document.querySelectorAll('[id]')].map(({ id }) => id);
+        return ids.filter((id, at) => ids.indexOf(id) !== at);
+    });
+    assert.deepEqual(twice, [], `${name}: an id twice`);
 }
 
 /**
@@ -195,16 +200,17 @@ export async function assertAccessible(page, name = page.url()) {
  *
  * @param {import('playwright-core').Page} page
  * @param {string} name
- * @param {{ widths?: number[], accessible?: boolean }} [options]
+ * @param {{ widths?: number[], accessible?: boolean, height?: number }} [options] `height`: of a window that shows all, for a
+ *   page with a bar that floats over what can be scrolled; to axe that is out of reach
  */
-export async function shoot(page, name, { widths = WIDTHS, accessible = true } = {}) {
+export async function shoot(page, name, { widths = WIDTHS, accessible = true, height } = {}) {
     const folder = process.env.RENDERKEEP_SHOTS ?? 'target/screenshots';
     await mkdir(folder, { recursive: true });
     const before = page.viewportSize();
     for (const colorScheme of SCHEMES) {
         await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
         for (const width of widths) {
-            await page.setViewportSize({ width, height: width < 500 ? 844 : 1000 });
+            await page.setViewportSize({ width, height: height ?? (width < 500 ? 844 : 1000) });
             await page.screenshot({ path: join(folder, `${name}-${width}-${colorScheme}.png`), fullPage: true });
             const wide = await page.evaluate(() => document.documentElement.scrollWidth);
             assert.ok(wide <= width, `${name} is ${wide} px wide in a window of ${width} px`);

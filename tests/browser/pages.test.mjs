@@ -91,7 +91,7 @@ look('Library with a selection', async () => {
     await page.locator('.tile').first().hover();
     await page.locator('.tile input[type=checkbox]').first().check();
     await page.getByText('1 selected').waitFor();
-    await shoot(page, 'library-selection', { widths: WIDTHS });
+    await shoot(page, 'library-selection', { widths: WIDTHS, height: 1400 });
 });
 
 look('Trash', async () => {

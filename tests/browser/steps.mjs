@@ -173,6 +173,7 @@ export async function addProvider(page, upstream, model) {
     await form.getByLabel('Sizes').fill('512x512, 1024x1024');
     await form.getByLabel('Most pictures at once').fill('4');
     await form.getByRole('switch', { name: 'Takes reference pictures' }).check();
+    await form.getByRole('radio', { name: /Per picture/ }).check();
     await form.getByLabel(/Amount per picture/).fill('0.04');
     await form.getByRole('button', { name: 'Add the model' }).click();
 
