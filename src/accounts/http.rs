@@ -15,7 +15,6 @@ use crate::{
         clock::At,
         error::{FieldFault, Invalid},
         ids::{TokenId, TokenKind},
-        paging::List,
     },
     web::{
         document::operation,
@@ -33,7 +32,7 @@ pub fn routes() -> Vec<Route> {
         get(TOKENS, list_tokens).documented(
             operation("tokens", "Your API tokens, newest first, without their secrets.")
                 .query::<TokenQuery>()
-                .answers::<List<TokenItem>>(StatusCode::OK, "A page of tokens."),
+                .lists::<TokenItem>("A page of tokens."),
         ),
         post(TOKENS, create_token).documented(
             operation("tokens", "Makes a token. Its secret is in this answer and nowhere else.")

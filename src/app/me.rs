@@ -40,6 +40,7 @@ struct Me {
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = PersonSelf)]
 struct Person {
     id: PersonId,
     mail: String,

@@ -17,7 +17,6 @@ use crate::{
         error::Invalid,
         ids::{CapId, CapKind, Id, Kind, OrganisationId, PersonId, WorkspaceId},
         money::Money,
-        paging::List,
     },
     web::{
         document::operation,
@@ -35,7 +34,7 @@ pub fn routes() -> Vec<Route> {
         get(CAPS, list_caps).documented(
             operation("caps", "Every cap and where it stands, newest first.")
                 .query::<CapsQuery>()
-                .answers::<List<CapItem>>(StatusCode::OK, "A page of caps."),
+                .lists::<CapItem>("A page of caps."),
         ),
         put(CAPS, set_cap).documented(
             operation("caps", "Sets the one cap of a subject for a period. What was spent before counts.")

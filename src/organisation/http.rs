@@ -15,7 +15,6 @@ use crate::{
         clock::At,
         error::Invalid,
         ids::{PersonId, PersonKind},
-        paging::List,
     },
     web::{
         document::operation,
@@ -33,7 +32,7 @@ pub fn routes() -> Vec<Route> {
         get(PEOPLE, list_people).documented(
             operation("people", "Everybody with an account, newest first.")
                 .query::<PeopleQuery>()
-                .answers::<List<PersonItem>>(StatusCode::OK, "A page of people."),
+                .lists::<PersonItem>("A page of people."),
         ),
         post(PEOPLE, add_person).documented(
             operation("people", "Adds a person. The one-time password is in this answer and nowhere else.")

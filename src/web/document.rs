@@ -13,8 +13,15 @@ use utoipa::{
     },
 };
 
-use super::{problem::ProblemDocument, route::Route};
-use crate::base::ids::{Id, Kind};
+use super::{
+    look::{self, Envelope, Look},
+    problem::ProblemDocument,
+    route::Route,
+};
+use crate::base::{
+    ids::{Id, Kind},
+    paging::List,
+};
 
 type NamedSchema = (String, RefOr<Schema>);
 
@@ -26,7 +33,7 @@ pub struct Operation {
     tag: &'static str,
     parameters: Vec<Parameter>,
     body: Option<(Vec<&'static str>, RefOr<Schema>, bool)>,
-    answers: Vec<(StatusCode, &'static str, Option<Content>)>,
+    answers: Vec<(StatusCode, &'static str, Vec<Content>)>,
     problems: Vec<StatusCode>,
     schemas: Vec<NamedSchema>,
     public: bool,
@@ -55,7 +62,7 @@ impl Operation {
 
     /// Free text in the path.
     pub fn text(mut self, name: &str) -> Self {
-        self.parameters.push(path_parameter(name, ObjectBuilder::new().schema_type(Type::String).into()));
+        self.parameters.push(path_parameter(name, text()));
         self
     }
 
@@ -72,7 +79,7 @@ impl Operation {
                 .parameter_in(ParameterIn::Header)
                 .required(Required::False)
                 .description(Some(describe))
-                .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+                .schema(Some(text()))
                 .build(),
         );
         self
@@ -101,20 +108,33 @@ impl Operation {
 
     pub fn answers<T: ToSchema>(mut self, status: StatusCode, describe: &'static str) -> Self {
         let schema = self.schema::<T>();
-        self.answers.push((status, describe, Some(("application/json", schema))));
+        self.answers.push((status, describe, vec![("application/json", schema)]));
         self
+    }
+
+    /// A page of a list.
+    pub fn lists<T: ToSchema>(mut self, describe: &'static str) -> Self {
+        self.schema::<T>();
+        self.answers::<List<T>>(StatusCode::OK, describe)
     }
 
     /// An answer without a body.
     pub fn answers_nothing(mut self, status: StatusCode, describe: &'static str) -> Self {
-        self.answers.push((status, describe, None));
+        self.answers.push((status, describe, Vec::new()));
         self
     }
 
     /// An answer of bytes: a picture, an event stream.
     pub fn answers_bytes(mut self, status: StatusCode, media_type: &'static str, describe: &'static str) -> Self {
-        let bytes = ObjectBuilder::new().schema_type(Type::String).into();
-        self.answers.push((status, describe, Some((media_type, bytes))));
+        self.answers.push((status, describe, vec![(media_type, text())]));
+        self
+    }
+
+    /// The last answer as server-sent events, for whoever asks for them.
+    pub fn or_events(mut self) -> Self {
+        if let Some((_, _, contents)) = self.answers.last_mut() {
+            contents.push(("text/event-stream", text()));
+        }
         self
     }
 
@@ -134,9 +154,17 @@ impl Operation {
     fn schema<T: ToSchema>(&mut self) -> RefOr<Schema> {
         let name = T::name().into_owned();
         T::schemas(&mut self.schemas);
+        // `List<T>` has the same name for every T.
+        if std::any::type_name::<T>().contains('<') {
+            return T::schema();
+        }
         self.schemas.push((name.clone(), T::schema()));
         Ref::from_schema_name(name).into()
     }
+}
+
+fn text() -> RefOr<Schema> {
+    ObjectBuilder::new().schema_type(Type::String).into()
 }
 
 fn path_parameter(name: &str, schema: RefOr<Schema>) -> Parameter {
@@ -151,20 +179,18 @@ fn path_parameter(name: &str, schema: RefOr<Schema>) -> Parameter {
 /// The OpenAPI 3.1 document of all documented routes.
 pub fn document(routes: &[Route]) -> OpenApi {
     let mut components = ComponentsBuilder::new()
+        .response(problem_name(Look::Document), problem_response("application/problem+json", ProblemDocument::name()))
+        .response(problem_name(Look::Envelope), problem_response("application/json", Envelope::name()))
         .security_scheme("token", SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build()))
         .security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("__Host-rk_session"))));
     let mut paths = Paths::new();
-    let mut nested = Vec::new();
-    ProblemDocument::schemas(&mut nested);
-    nested.push((ProblemDocument::name().into_owned(), ProblemDocument::schema()));
     for route in routes {
         let Some(operation) = &route.operation else { continue };
-        nested.extend(operation.schemas.iter().cloned());
         let method = method_of(&route.method);
         // actix writes `{id:.*}` where OpenAPI writes `{id}`.
         paths.add_path_operation(plain_path(route.path), vec![method], built(route, operation));
     }
-    for (name, schema) in nested {
+    for (name, schema) in schemas(routes) {
         components = components.schema(name, schema);
     }
     OpenApiBuilder::new()
@@ -172,6 +198,17 @@ pub fn document(routes: &[Route]) -> OpenApi {
         .paths(paths)
         .components(Some(components.build()))
         .build()
+}
+
+/// Every named schema, once for each place that needs it.
+pub fn schemas(routes: &[Route]) -> Vec<NamedSchema> {
+    let mut all = Vec::new();
+    ProblemDocument::schemas(&mut all);
+    all.push((ProblemDocument::name().into_owned(), ProblemDocument::schema()));
+    Envelope::schemas(&mut all);
+    all.push((Envelope::name().into_owned(), Envelope::schema()));
+    all.extend(routes.iter().filter_map(|route| route.operation.as_ref()).flat_map(|one| one.schemas.iter().cloned()));
+    all
 }
 
 fn plain_path(pattern: &str) -> String {
@@ -216,15 +253,15 @@ fn built(route: &Route, operation: &Operation) -> openapi::path::Operation {
         }
         builder = builder.request_body(Some(body.build()));
     }
-    for (status, describe, content) in &operation.answers {
+    for (status, describe, contents) in &operation.answers {
         let mut response = ResponseBuilder::new().description(*describe);
-        if let Some((media_type, schema)) = content {
+        for (media_type, schema) in contents {
             response = response.content(*media_type, ContentBuilder::new().schema(Some(schema.clone())).build());
         }
         builder = builder.response(status.as_str(), response.build());
     }
     for status in problems_of(operation) {
-        builder = builder.response(status.as_str(), problem_response());
+        builder = builder.response(status.as_str(), Ref::from_response_name(problem_name(look::of(route.path))));
     }
     let requirements = if operation.public {
         vec![SecurityRequirement::default()]
@@ -258,10 +295,17 @@ fn problems_of(operation: &Operation) -> Vec<StatusCode> {
     all
 }
 
-fn problem_response() -> openapi::Response {
-    let schema: RefOr<Schema> = Ref::from_schema_name(ProblemDocument::name().into_owned()).into();
+fn problem_name(look: Look) -> &'static str {
+    match look {
+        Look::Envelope => "OpenaiError",
+        Look::Document | Look::Page => "Problem",
+    }
+}
+
+fn problem_response(media_type: &str, schema: impl Into<String>) -> openapi::Response {
+    let schema: RefOr<Schema> = Ref::from_schema_name(schema).into();
     ResponseBuilder::new()
         .description("What happened and what to do.")
-        .content("application/problem+json", ContentBuilder::new().schema(Some(schema)).build())
+        .content(media_type, ContentBuilder::new().schema(Some(schema)).build())
         .build()
 }

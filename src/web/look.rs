@@ -4,7 +4,8 @@ use actix_web::{
     HttpRequest, HttpResponse,
     http::{StatusCode, header},
 };
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{page, problem::Problem};
 use crate::base::{ctx::RequestId, error::Kind};
@@ -64,5 +65,23 @@ fn envelope(problem: &Problem) -> HttpResponse {
         response.insert_header(("x-should-retry", "false"));
     }
     let param = problem.fields.first().map(|field| field.name.clone());
-    response.json(json!({"error": {"message": problem.detail, "type": kind, "param": param, "code": code}}))
+    let error = EnvelopeError { message: problem.detail.clone(), kind, param, code };
+    response.json(Envelope { error })
+}
+
+/// What openai's clients read when something went wrong.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OpenaiError)]
+pub struct Envelope {
+    error: EnvelopeError,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = OpenaiErrorDetail)]
+struct EnvelopeError {
+    message: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    param: Option<String>,
+    code: &'static str,
 }

@@ -12,6 +12,7 @@ mod jobs;
 mod ledger;
 mod library;
 mod migrations;
+mod openapi;
 mod organisation;
 mod providers;
 mod storage;

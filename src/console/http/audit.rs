@@ -1,6 +1,6 @@
 //! The audit log as the API shows it.
 
-use actix_web::{HttpResponse, http::StatusCode};
+use actix_web::HttpResponse;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -10,7 +10,6 @@ use crate::{
         clock::At,
         error::Invalid,
         ids::{self, AuditId, PersonId},
-        paging::List,
     },
     platform::audit::{self, By, Entry, Filter},
     web::{
@@ -29,7 +28,7 @@ pub fn routes() -> Vec<Route> {
         get(AUDIT, list_audit).documented(
             operation("audit", "What was done, by whom and to what, newest first.")
                 .query::<AuditQuery>()
-                .answers::<List<AuditItem>>(StatusCode::OK, "A page of entries."),
+                .lists::<AuditItem>("A page of entries."),
         ),
     ]
 }
@@ -45,6 +44,7 @@ pub struct AuditQuery {
     /// The id of whatever it was done to.
     #[param(max_length = 64)]
     object: Option<String>,
+    #[param(inline)]
     outcome: Option<Outcome>,
     #[param(minimum = 1, maximum = 200)]
     limit: Option<u32>,

@@ -33,12 +33,12 @@ pub fn routes() -> Vec<Route> {
         get(EGRESS, list_egress).documented(
             operation("egress", "Every call that left, or wanted to, newest first")
                 .query::<EgressQuery>()
-                .answers::<List<EgressItem>>(StatusCode::OK, "A page of calls."),
+                .lists::<EgressItem>("A page of calls."),
         ),
         get("/api/v1/admin/egress/destinations", list_destinations).documented(
             operation("egress", "Where this server may connect to")
                 .query::<NoQuery>()
-                .answers::<List<DestinationItem>>(StatusCode::OK, "All of them."),
+                .lists::<DestinationItem>("All of them."),
         ),
         patch("/api/v1/admin/egress/destinations/{id}", switch_destination).documented(
             operation("egress", "Switch a destination off or on; off counts from the next call on")

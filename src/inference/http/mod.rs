@@ -38,12 +38,12 @@ pub fn routes() -> Vec<Route> {
         get(MODELS, list_models).documented(
             operation("models", "What can be chosen from, with prices")
                 .query::<ListQuery>()
-                .answers::<List<ModelView>>(StatusCode::OK, "Models in the order in which they are offered."),
+                .lists::<ModelView>("Models in the order in which they are offered."),
         ),
         get(ADMIN_PROVIDERS, list_providers).documented(
             operation("providers", "Who computes")
                 .query::<ListQuery>()
-                .answers::<List<ProviderItem>>(StatusCode::OK, "Providers, the built-in one first."),
+                .lists::<ProviderItem>("Providers, the built-in one first."),
         ),
         post(ADMIN_PROVIDERS, add_provider).documented(
             operation("providers", "Allow an OpenAI-compatible server")
@@ -77,7 +77,7 @@ pub fn routes() -> Vec<Route> {
         get(ADMIN_MODELS, list_all_models).documented(
             operation("providers", "Every model, also those that are off or have no price")
                 .query::<ListQuery>()
-                .answers::<List<AdminModelView>>(StatusCode::OK, "Models with what their servers call them."),
+                .lists::<AdminModelView>("Models with what their servers call them."),
         ),
         post(ADMIN_MODELS, add_model).documented(
             operation("providers", "Add a model to the catalog")

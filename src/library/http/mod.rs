@@ -21,7 +21,6 @@ use crate::{
         access::{LibraryEdit, LibraryRead},
         clock::At,
         ids::{AssetId, AssetKind as AssetIdKind, GenerationId},
-        paging::List,
     },
     web::{
         document::operation,
@@ -57,7 +56,7 @@ pub fn routes() -> Vec<Route> {
         get(ASSETS, list_assets).documented(
             operation("assets", "Your assets, newest first.")
                 .query::<AssetQuery>()
-                .answers::<List<AssetView>>(StatusCode::OK, "A page of assets."),
+                .lists::<AssetView>("A page of assets."),
         ),
         get("/api/v1/assets/{id}", find_asset).documented(
             operation("assets", "One asset.")

@@ -5,6 +5,7 @@ use data_encoding::BASE64;
 use futures::{Stream, StreamExt, stream};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
 
 use super::{
     request::{ImageRequest, ResponseFormat},
@@ -29,7 +30,26 @@ use crate::{
 /// How often a stream looks for a new preview.
 const LOOK: std::time::Duration = std::time::Duration::from_millis(250);
 
-/// `{created, data: [...]}`. Pictures are read from the store and encoded piece by piece while they are sent.
+/// What OpenAI's images API answers. `whole` writes it by hand, because pictures do not fit into memory.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes an answer that is written piece by piece")]
+pub struct Images {
+    /// Unix time in seconds.
+    created: i64,
+    size: String,
+    output_format: String,
+    background: String,
+    data: Vec<Image>,
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "one or the other, as `response_format` asks")]
+struct Image {
+    b64_json: Option<String>,
+    url: Option<String>,
+}
+
+/// `Images`. Pictures are read from the store and encoded piece by piece while they are sent.
 pub async fn whole(
     guard: &Guard<StudioEdit>,
     request: &HttpRequest,

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
-use self::request::ImageRequest;
+use self::{answer::Images, request::ImageRequest};
 use super::{
     http::accepted,
     model::{Fingerprint, Generation, State},
@@ -55,10 +55,18 @@ pub fn routes() -> Vec<Route> {
             operation("openai", "Make pictures, in OpenAI's shape")
                 .once()
                 .body::<ImageRequest>()
-                .answers_bytes(StatusCode::OK, "application/json", "The pictures, when they are done.")
+                .answers::<Images>(StatusCode::OK, "The pictures, when they are done.")
+                .or_events()
                 .problem(StatusCode::BAD_GATEWAY),
         ),
-        post("/v1/images/edits", edit_image),
+        post("/v1/images/edits", edit_image).documented(
+            operation("openai", "Make pictures from pictures, in OpenAI's shape")
+                .once()
+                .raw_body(&["multipart/form-data"], request::edit_form())
+                .answers::<Images>(StatusCode::OK, "The pictures, when they are done.")
+                .or_events()
+                .problem(StatusCode::BAD_GATEWAY),
+        ),
         get("/signed/{asset}", signed::show_signed),
     ]
 }

@@ -2,7 +2,13 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::{
+        RefOr,
+        schema::{ObjectBuilder, Schema, Type},
+    },
+};
 
 use crate::{
     base::{access::StudioEdit, error::Invalid},
@@ -62,6 +68,23 @@ pub enum ResponseFormat {
     #[default]
     B64Json,
     Url,
+}
+
+/// The form of `POST /v1/images/edits`: an `ImageRequest` whose values are text, and files.
+pub fn edit_form() -> RefOr<Schema> {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let picture = || text().content_media_type("image/*");
+    let mut form = ObjectBuilder::new().required("image").required("prompt");
+    for file in ["image", "mask"] {
+        form = form.property(file, picture());
+    }
+    for field in ["prompt", "model", "size", "quality", "background", "output_format", "response_format"] {
+        form = form.property(field, text());
+    }
+    for number in NUMBERS {
+        form = form.property(number, ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)));
+    }
+    form.into()
 }
 
 /// Fields that travel as text in a form.

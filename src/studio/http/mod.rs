@@ -19,7 +19,6 @@ use crate::{
         access::{GenerationsResolve, StudioEdit, StudioRead},
         error::Invalid,
         ids::{GenerationKind, PersonId},
-        paging::List,
     },
     platform::idempotency::Answer,
     web::{
@@ -49,7 +48,7 @@ pub fn routes() -> Vec<Route> {
         get("/api/v1/generations", list_generations).documented(
             operation("generations", "Own generations, newest first")
                 .query::<ListQuery>()
-                .answers::<List<GenerationView>>(StatusCode::OK, "One page."),
+                .lists::<GenerationView>("One page."),
         ),
         get("/api/v1/generations/{id}", find_generation).documented(
             operation("generations", "One generation")
