@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::Args;
-use nix::{sys::statvfs::statvfs, unistd::geteuid};
+use nix::unistd::geteuid;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 
@@ -23,8 +23,9 @@ use crate::{
     config::Config,
     platform::{
         db::migrate,
-        telemetry::{Notices, health},
+        telemetry::{Notices, disk::Space, health},
     },
+    web::format,
 };
 
 /// The oldest PostgreSQL that the schema is made for.
@@ -152,17 +153,14 @@ fn is_open(file: &Path) -> bool {
     fs::metadata(file).is_ok_and(|file| file.permissions().mode() & 0o007 != 0)
 }
 
-/// A tenth of the disk or 5 GB, whichever is less, should be free.
 fn disk(directory: &Path) -> Check {
     let shown = directory.display();
-    let Ok(disk) = statvfs(directory) else {
+    let Ok(space) = Space::of(directory) else {
         let advice = format!("Check that it exists and that the user with the number {} may enter it.", geteuid());
         return bad("disk", format!("{shown} cannot be looked at."), &advice);
     };
-    let gigabytes = |blocks: u64| (blocks * disk.fragment_size()) >> 30;
-    let (free, all) = (gigabytes(disk.blocks_available()), gigabytes(disk.blocks()));
-    let finding = format!("{free} of {all} GB are free at {shown}.");
-    if free >= (all / 10).min(5) { good("disk", &finding) } else { bad("disk", finding, "Free some space.") }
+    let finding = format!("{} of {} are free at {shown}.", format::bytes(space.free), format::bytes(space.all));
+    if space.is_scarce() { bad("disk", finding, "Free some space.") } else { good("disk", &finding) }
 }
 
 fn good(part: &'static str, finding: &str) -> Check {

@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-pub use super::store::queue::{Queue, queue};
+pub use super::store::queue::{Lost, Queue, find_lost, lost, queue};
 use super::{
     error::StudioError,
     model::{Fingerprint, Generation, GenerationFault, NewGeneration, NewReference, Progress, State},
@@ -368,6 +368,9 @@ pub fn again(old: &Generation) -> NewGeneration {
     }
 }
 
+/// Bytes of the reason for an administrator's act.
+const LONGEST_REASON: usize = 2000;
+
 /// Ends a generation whose answer was lost, with what the provider turned out to have charged.
 pub async fn resolve(
     ctx: &Ctx,
@@ -377,6 +380,9 @@ pub async fn resolve(
     reason: &str,
 ) -> Result<Generation, StudioError> {
     let _grant = ctx.grant::<GenerationsResolve>()?;
+    if reason.trim().is_empty() || reason.len() > LONGEST_REASON {
+        return Err(Invalid::field("reason", "required", "Say in a few words why, at most 2,000 bytes.").into());
+    }
     app.db
         .write("studio.resolve", async |tx| {
             let generation = store::lock(tx, id).await?.ok_or(NotFound)?;

@@ -21,13 +21,12 @@ use data_encoding::HEXLOWER;
 use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
-    sys::statvfs::statvfs,
 };
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::Refusal;
-use crate::{base::random, config::Sources};
+use crate::{base::random, config::Sources, platform::telemetry::disk::Space};
 
 pub(super) const DATABASE: &str = "renderkeep";
 pub(super) const DATABASE_USER: &str = "renderkeep";
@@ -222,8 +221,8 @@ fn take(path: &Path) -> Result<Flock<File>, Refusal> {
 }
 
 fn enough_space(path: &Path, needed: u64) -> Result<(), Refusal> {
-    let disk = statvfs(path).map_err(|errno| Refusal::io("cannot be used", path, &errno.into()))?;
-    let free = (disk.blocks_available() * disk.fragment_size()) >> 20;
+    let space = Space::of(path).map_err(|error| Refusal::io("cannot be used", path, &error))?;
+    let free = space.free / 1_000_000;
     if free >= needed {
         return Ok(());
     }

@@ -112,6 +112,20 @@ pub fn duration(seconds: u64) -> String {
     }
 }
 
+/// "850 ms", "4.2 s", "1 min 5 s"
+pub fn milliseconds(taken: u64) -> String {
+    match taken {
+        ..1000 => format!("{taken} ms"),
+        1000..60_000 => format!("{}.{} s", taken / 1000, taken % 1000 / 100),
+        _ => duration(taken / 1000),
+    }
+}
+
+/// "1024 × 768 px"
+pub fn pixels(width: u32, height: u32) -> String {
+    format!("{width} × {height} px")
+}
+
 /// The ratios that the stylesheet knows by name, as width to height in thousandths.
 const RATIOS: [(u32, &str); 17] = [
     (333, "1:3"),

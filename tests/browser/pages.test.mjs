@@ -145,6 +145,34 @@ look('Providers and models', async () => {
     await shown('/admin/providers', 'providers');
 });
 
+look('Unknown outcomes', async () => {
+    await shown('/admin/unknown', 'unknown-empty');
+    const { items } = await api(page, 'GET', '/admin/providers');
+    const provider = items.find((/** @type {any} */ one) => one.title === 'House GPU').id;
+    const price = { micros: 40_000, currency: 'EUR' };
+    await api(page, 'POST', '/admin/models', { provider, id: 'house/drop', upstream_name: 'drop', title: 'Drops the line', sizes: ['512x512'], price });
+    const { id } = await api(page, 'POST', '/generations', { model: 'house/drop', prompt: 'a clay bowl' });
+    for (let state = ''; state !== 'unknown'; await page.waitForTimeout(150)) ({ state } = await api(page, 'GET', `/generations/${id}`));
+    await shown('/admin', 'overview-waits');
+    await page.setViewportSize({ width: 1440, height: 1000 });
+    await page.getByRole('link', { name: /^Settle: 1 generation/ }).click();
+    await shown('/admin/unknown', 'unknown');
+    await page.setViewportSize({ width: 1440, height: 1000 });
+    await page.getByRole('link', { name: 'Settle house/drop, 1 picture of Owner' }).click();
+    const form = page.getByRole('dialog', { name: 'Settle this generation' });
+    await form.getByRole('radio', { name: /^Billed/ }).check();
+    await form.getByLabel('How you know').fill('It is on their bill.');
+    await form.getByRole('button', { name: 'Settle it' }).click();
+    await form.getByText('Write an amount such as 0.04').waitFor();
+    assert.match(page.problems.pop() ?? '', /422/, 'the console tells of the answer that refuses');
+    await shoot(page, 'unknown-settle', { widths: WIDTHS });
+    await form.getByLabel('Amount billed').fill('0.03');
+    await form.getByRole('button', { name: 'Settle it' }).click();
+    await page.getByText('Nothing is unknown').waitFor();
+    const settled = await api(page, 'GET', `/generations/${id}`);
+    assert.deepEqual([settled.state, settled.price.actual.micros], ['failed', 30_000]);
+});
+
 look('Spend caps', async () => {
     await shown('/admin/caps', 'caps-empty');
     const cap = (/** @type {string} */ scope, /** @type {string} */ period, /** @type {number} */ micros) =>

@@ -265,7 +265,10 @@ impl Desk<'_> {
             sent: size(entry.bytes_out),
             received: size(entry.bytes_in),
             status: status(entry),
-            duration: entry.duration_ms.map_or_else(|| "–".to_owned(), seconds),
+            duration: entry
+                .duration_ms
+                .and_then(|ms| u64::try_from(ms).ok())
+                .map_or_else(|| "–".to_owned(), format::milliseconds),
         }
     }
 }
@@ -288,14 +291,4 @@ fn link(id: &str) -> GenerationLink {
 fn capital(words: &str) -> String {
     let mut letters = words.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
-}
-
-/// "0.4 s", "14 s"
-fn seconds(milliseconds: i64) -> String {
-    let tenths = milliseconds / 100;
-    if tenths < 100 {
-        format!("{}.{} s", tenths / 10, tenths % 10)
-    } else {
-        format::duration(u64::try_from(tenths / 10).unwrap_or(0))
-    }
 }

@@ -9,6 +9,7 @@ mod overview;
 mod people;
 mod picture;
 mod providers;
+mod unknown;
 mod words;
 
 use crate::web::route::{Route, get, post};
@@ -20,6 +21,8 @@ pub fn routes() -> Vec<Route> {
         get("/admin/people", people::people_page),
         post("/admin/people", people::add_person),
         post("/admin/people/{id}/one-time-password", people::give_one_time_password),
+        get(unknown::UNKNOWN, unknown::unknown_page),
+        post("/admin/unknown/{id}", unknown::settle),
         get("/admin/audit", audit::audit_page),
         get("/admin/egress", egress::egress_page),
         get(providers::PROVIDERS, providers::providers_page),

@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use chrono::{DateTime, NaiveTime, Utc};
 
-use super::people::meter;
+use super::{people::meter, unknown::UNKNOWN};
 use crate::{
     base::{
         access::{EgressRead, HealthRead},
@@ -13,7 +13,12 @@ use crate::{
     console::pages::views::{Health, HealthPart, OverviewPage, Waiting},
     ledger::{self, model::Subject},
     organisation,
-    platform::{Platform, egress::ledger as egress, jobs, telemetry::health},
+    platform::{
+        Platform,
+        egress::ledger as egress,
+        jobs,
+        telemetry::{disk::Space, health},
+    },
     studio::{self, ops::Queue},
     web::{
         format::{self, When},
@@ -30,7 +35,7 @@ pub async fn overview_page(guard: Guard<HealthRead>, frame: PageFrame) -> Result
     let parts = parts(ctx, app).await?;
     let queue = studio::ops::queue(&mut *app.db.read().await?, &grant).await?;
     let waits_for_you = waiting(&queue);
-    let health = health_of(&parts, waits_for_you.len());
+    let health = health_of(&parts);
     let spent = Spent::of(ctx, app).await?;
     let left = Left::today(ctx, app).await?;
     page::ok(&OverviewPage {
@@ -72,8 +77,17 @@ async fn parts(ctx: &Ctx, app: &Platform) -> Result<Vec<HealthPart>, Problem> {
             watched(name, about, part.up, if part.up { "Answers" } else { "Does not answer" }, detail)
         })
         .collect();
+    parts.extend(disk(app));
     parts.push(background(ctx, app).await?);
     Ok(parts)
+}
+
+/// Where the pictures are, if that is on this machine.
+fn disk(app: &Platform) -> Option<HealthPart> {
+    let space = Space::of(app.config.storage.directory.as_deref()?).ok()?;
+    let detail = format!("{} of {} are free", format::bytes(space.free), format::bytes(space.all));
+    let state = if space.is_scarce() { "Nearly full" } else { "Has room" };
+    Some(watched("Disk", "Pictures and database", !space.is_scarce(), state, detail))
 }
 
 fn watched(name: &str, about: &str, up: bool, state: &str, detail: String) -> HealthPart {
@@ -104,10 +118,10 @@ async fn background(ctx: &Ctx, app: &Platform) -> Result<HealthPart, Problem> {
     })
 }
 
-fn health_of(parts: &[HealthPart], waiting: usize) -> Health {
+fn health_of(parts: &[HealthPart]) -> Health {
     if parts.iter().any(|part| part.tone == Tone::Bad) {
         Health::Broken
-    } else if waiting > 0 || parts.iter().any(|part| part.tone != Tone::Ok) {
+    } else if parts.iter().any(|part| part.tone != Tone::Ok) {
         Health::Strained
     } else {
         Health::Well
@@ -130,9 +144,9 @@ fn waiting(queue: &Queue) -> Vec<Waiting> {
     vec![Waiting {
         icon: "clock",
         title: format!("{} without a known outcome", format::plural(unknown, "generation")),
-        text: "A provider took the work and never answered. The money stays set aside until it is resolved.".to_owned(),
-        act: "See the calls".to_owned(),
-        href: "/admin/egress".to_owned(),
+        text: "A provider took the work and never answered. The money stays set aside until you settle it.".to_owned(),
+        act: "Settle".to_owned(),
+        href: UNKNOWN.to_owned(),
     }]
 }
 

@@ -92,7 +92,7 @@ fn facts(guard: &Guard<LibraryRead>, asset: &Asset) -> Vec<(String, String)> {
     vec![
         fact("Who", who),
         fact("File", format!("{format}, {}", format::bytes(asset.bytes))),
-        fact("Picture", format!("{} × {} px", asset.width, asset.height)),
+        fact("Picture", format::pixels(asset.width, asset.height)),
         fact("Id", asset.id.to_string()),
     ]
 }
@@ -128,7 +128,8 @@ async fn parameters(
     let offers = inference::ops::models(&guard.ctx, &guard.app, &guard.ctx.grant::<ModelsRead>()?).await?;
     let titles: HashMap<_, _> = offers.into_iter().map(|offer| (offer.model.id, offer.model.title)).collect();
     let model = titles.get(&generation.model).unwrap_or(&generation.model).clone();
-    let mut all = vec![fact("Model", model), fact("Size", format!("{} px", generation.size))];
+    let mut all =
+        vec![fact("Model", model), fact("Size", format::pixels(generation.size.width, generation.size.height))];
     all.extend(seed.map(|seed| fact("Seed", seed.to_string())));
     if let Some(actual) = generation.actual {
         let sum = Money::new(actual, generation.currency);

@@ -25,7 +25,20 @@ pub fn of_action(action: &str) -> String {
         "assets.delete" => "Picture deleted",
         "assets.purge" => "Trash emptied",
         "generations.resolve" => "Generation resolved",
+        "providers.add" => "Provider added",
+        "providers.change" => "Provider changed",
+        "providers.remove" => "Provider removed",
+        "providers.switch_on" => "Provider switched on",
+        "providers.switch_off" => "Provider switched off",
+        "providers.test" => "Provider tested",
+        "models.add" => "Model added",
+        "models.change" => "Model changed",
+        "models.remove" => "Model removed",
+        "models.price" => "Price of a model set",
+        "models.switch_on" => "Model switched on",
+        "models.switch_off" => "Model switched off",
         "egress.allow" => "Destination allowed",
+        "egress.switch_on" => "Destination switched on",
         "egress.switch_off" => "Destination switched off",
         other => return plain(other),
     };
@@ -60,9 +73,37 @@ pub fn plain(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    /// Names of acts in the sources: what `Act::done` gets, and what is switched on or off.
+    fn acts(folder: &Path, found: &mut BTreeSet<String>) {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                acts(&path, found);
+            } else if path.extension().is_some_and(|kind| kind == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let named = text.split("Act::done(\"").skip(1).filter_map(|rest| rest.split('"').next());
+                let switched =
+                    text.split('"').filter(|word| word.ends_with(".switch_on") || word.ends_with(".switch_off"));
+                found.extend(
+                    named.chain(switched).filter(|name| !name.starts_with('.') && !name.is_empty()).map(str::to_owned),
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_act_has_words() {
+        let mut found = BTreeSet::new();
+        acts(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+        assert!(found.len() > 30, "{found:?}");
+        let bare: Vec<_> = found.iter().filter(|name| super::of_action(name) == super::plain(name)).collect();
+        assert!(bare.is_empty(), "{bare:?}");
+    }
+
     #[test]
     fn acts_without_a_name_are_still_readable() {
-        assert_eq!(super::of_action("providers.update"), "Providers update");
+        assert_eq!(super::of_action("future.act"), "Future act");
         assert_eq!(super::of_action("people.add"), "Person added");
         assert_eq!(super::plain(""), "");
     }

@@ -4,7 +4,7 @@ use askama::Template;
 
 use crate::web::format::{Chip, Pager, When};
 use crate::web::frame::{Frame, Tone};
-use crate::web::parts::{AdminPlace, Choice, Meter};
+use crate::web::parts::{AdminPlace, Choice, Field, Meter};
 
 /// `GET /admin`
 #[derive(Template)]
@@ -96,6 +96,46 @@ pub struct Waiting {
     pub text: String,
     pub act: String,
     pub href: String,
+}
+
+/// `GET /admin/unknown`
+#[derive(Template)]
+#[template(path = "console/templates/unknown.html")]
+pub struct UnknownPage {
+    pub frame: Frame,
+    pub here: AdminPlace,
+    pub generations: Vec<UnknownRow>,
+    pub pager: Pager,
+    pub ask: Option<Settlement>,
+}
+
+/// A generation whose outcome nobody knows.
+#[derive(Clone, Debug)]
+pub struct UnknownRow {
+    /// "house/painter, 2 pictures"
+    pub what: String,
+    pub provider: String,
+    pub person: String,
+    pub sent: When,
+    /// "€0.08"
+    pub held: String,
+    /// Where it is settled.
+    pub href: String,
+    /// Its calls in the egress ledger.
+    pub calls: String,
+}
+
+/// The dialog that settles one: what the provider billed, and how that is known.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    pub id: String,
+    pub row: UnknownRow,
+    /// It was billed, and how much.
+    pub billed: bool,
+    pub amount: Field,
+    pub reason: Field,
+    pub currency: String,
+    pub back: String,
 }
 
 /// `GET /admin/audit`

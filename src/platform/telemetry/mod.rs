@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+pub mod disk;
 pub mod health;
 pub mod logs;
 pub mod metrics;

@@ -17,7 +17,6 @@ use super::{
 use crate::{
     base::{
         access::{GenerationsResolve, StudioEdit, StudioRead},
-        error::Invalid,
         ids::{GenerationKind, PersonId},
     },
     platform::idempotency::Answer,
@@ -172,9 +171,6 @@ async fn resolve_generation(
     body: Body<Resolution>,
 ) -> Result<HttpResponse, Problem> {
     let Resolution { charged, reason } = body.value;
-    if reason.trim().is_empty() || reason.len() > 2000 {
-        return Err(Invalid::field("reason", "required", "Say in a few words why, at most 2,000 bytes.").into());
-    }
     let generation = ops::resolve(&guard.ctx, &guard.app, path_id(&id)?, charged, &reason).await?;
     Ok(HttpResponse::Ok().json(GenerationView::from(&generation)))
 }

@@ -147,7 +147,9 @@ pub fn fields(offer: &Offer, typed: &Typed) -> Fields {
         } else {
             "Stays on this server. The demo painter is no model: it paints from the words and the seed".to_owned()
         },
-        sizes: model.sizes.iter().map(|one| SizeChoice::new(one.width, one.height, *one == size)).collect(),
+        sizes: SizeChoice::all(model.sizes.iter().map(|one| (one.width, one.height)), |width, height| {
+            (width, height) == (size.width, size.height)
+        }),
         count: typed.count.parse().unwrap_or(1).clamp(1, model.max_count),
         max_count: model.max_count,
         seed: typed.seed.clone(),

@@ -232,7 +232,7 @@ fn parameters(generation: &Generation) -> Vec<(String, String)> {
     let row = |label: &str, value: String| (label.to_owned(), value);
     let mut rows = vec![
         row("Model", generation.model.clone()),
-        row("Size", format!("{} × {} px", generation.size.width, generation.size.height)),
+        row("Size", format::pixels(generation.size.width, generation.size.height)),
         row("Pictures", generation.count.to_string()),
         row("Seed", generation.seed.map_or_else(|| "any".to_owned(), |seed| seed.to_string())),
     ];

@@ -39,7 +39,7 @@ fn fields() -> Fields {
     Fields {
         leaves_house: false,
         destination: "Stays on this server. The demo painter is no model: it paints from the words and the seed".into(),
-        sizes: sizes.into_iter().map(|(width, height)| SizeChoice::new(width, height, width == 820)).collect(),
+        sizes: SizeChoice::all(sizes, |width, _| width == 820),
         count: 4,
         max_count: 8,
         max_references: 4,

@@ -118,7 +118,7 @@ impl Fields {
 pub struct SizeChoice {
     /// "1024x1024"
     pub value: String,
-    /// "1:1"
+    /// "1:1", or "512 px" where several have one ratio.
     pub label: String,
     /// "1024 × 1024 px"
     pub exact: String,
@@ -129,14 +129,27 @@ pub struct SizeChoice {
 }
 
 impl SizeChoice {
+    /// A choice of each size; those of one ratio are told apart by their width.
+    pub fn all(sizes: impl IntoIterator<Item = (u32, u32)>, chosen: impl Fn(u32, u32) -> bool) -> Vec<Self> {
+        let one = |(width, height)| (width, Self::new(width, height, chosen(width, height)));
+        let mut all: Vec<(u32, Self)> = sizes.into_iter().map(one).collect();
+        let labels: Vec<String> = all.iter().map(|(_, choice)| choice.label.clone()).collect();
+        for (width, choice) in &mut all {
+            if labels.iter().filter(|label| **label == choice.label).count() > 1 {
+                choice.label = format!("{width} px");
+            }
+        }
+        all.into_iter().map(|(_, choice)| choice).collect()
+    }
+
     /// A choice for a size in pixels; the drawing has about the same area for every ratio.
-    pub fn new(width: u32, height: u32, checked: bool) -> Self {
+    fn new(width: u32, height: u32, checked: bool) -> Self {
         let ratio = f64::from(width.max(1)) / f64::from(height.max(1));
         let side = |factor: f64| (19.0 * factor.clamp(0.55, 1.6)).round() as u32;
         Self {
             value: format!("{width}x{height}"),
             label: crate::web::format::ratio(width, height).into(),
-            exact: format!("{width} × {height} px"),
+            exact: crate::web::format::pixels(width, height),
             width: side(ratio.sqrt()),
             height: side(1.0 / ratio.sqrt()),
             checked,

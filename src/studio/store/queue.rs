@@ -7,8 +7,15 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 
+use uuid::Uuid;
+
 use crate::{
-    base::access::{Grant, HealthRead},
+    base::{
+        access::{GenerationsResolve, Grant, HealthRead},
+        ids::{GenerationId, PersonId},
+        money::Micros,
+        paging::{Page, PageRequest},
+    },
     platform::db::{Conn, DbError, schema::generations as g},
 };
 
@@ -39,4 +46,63 @@ pub async fn queue(conn: &mut Conn, _grant: &Grant<HealthRead>) -> Result<Queue,
         }
     }
     Ok(queue)
+}
+
+/// A generation whose outcome nobody knows, without what was to be made.
+#[derive(Clone, Debug)]
+pub struct Lost {
+    pub id: GenerationId,
+    pub person: PersonId,
+    pub model: String,
+    pub provider: String,
+    pub count: u32,
+    pub held: Micros,
+    /// When it was sent.
+    pub sent_at: DateTime<Utc>,
+}
+
+const LOST: Columns =
+    (g::id, g::person_id, g::model_id, g::provider, g::count, g::held_micros, g::created_at, g::started_at);
+
+type Columns = (g::id, g::person_id, g::model_id, g::provider, g::count, g::held_micros, g::created_at, g::started_at);
+
+type LostRow = (Uuid, Uuid, String, String, i32, i64, DateTime<Utc>, Option<DateTime<Utc>>);
+
+impl From<LostRow> for Lost {
+    fn from((id, person, model, provider, count, held, created_at, started_at): LostRow) -> Self {
+        Self {
+            id: id.into(),
+            person: person.into(),
+            model,
+            provider,
+            count: u32::try_from(count).unwrap_or(1),
+            held: Micros(held),
+            sent_at: started_at.unwrap_or(created_at),
+        }
+    }
+}
+
+/// Everybody's generations whose outcome nobody knows, newest first.
+pub async fn lost(
+    conn: &mut Conn,
+    _grant: &Grant<GenerationsResolve>,
+    page: &PageRequest,
+) -> Result<Page<Lost>, DbError> {
+    let mut query = g::table.filter(g::state.eq("unknown")).order(g::id.desc()).limit(page.fetch()).into_boxed();
+    if let Some(before) = page.before {
+        query = query.filter(g::id.lt(before));
+    }
+    let rows: Vec<LostRow> = query.select(LOST).load(conn).await?;
+    let page = Page::from_fetched(rows, page, |row| row.0);
+    Ok(page.map(Lost::from))
+}
+
+/// One of them.
+pub async fn find_lost(
+    conn: &mut Conn,
+    _grant: &Grant<GenerationsResolve>,
+    id: GenerationId,
+) -> Result<Option<Lost>, DbError> {
+    let found = g::table.filter(g::id.eq(id.uuid()).and(g::state.eq("unknown"))).select(LOST);
+    Ok(found.first::<LostRow>(conn).await.optional()?.map(Lost::from))
 }

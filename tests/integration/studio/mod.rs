@@ -254,6 +254,9 @@ async fn no_answer_in_time_is_unknown_until_somebody_resolves_it() {
     let done = owner.wait(id).await;
     assert_eq!(done["state"], "unknown", "{done}");
     assert_eq!(standing(&owner).await, (0, 20_000, 980_000));
+    let unsaid = json!({"charged": {"micros": 5_000, "currency": "EUR"}, "reason": " "});
+    let refused = owner.post(&format!("/api/v1/admin/generations/{id}/resolve"), &unsaid).await;
+    assert_eq!((refused.status, refused.code().as_str()), (422, "request.invalid"));
     let body = json!({"charged": {"micros": 5_000, "currency": "EUR"}, "reason": "the provider's invoice says so"});
     let resolved = owner.post(&format!("/api/v1/admin/generations/{id}/resolve"), &body).await;
     assert_eq!(resolved.status, 200, "{:?}", resolved.body);

@@ -1,0 +1,168 @@
+//! Generations whose outcome nobody knows, with people's names, and the dialog that settles one.
+
+use std::collections::HashMap;
+
+use actix_web::{HttpResponse, http::StatusCode, web};
+use serde::Deserialize;
+
+use super::address;
+use crate::{
+    accounts::ops as accounts,
+    base::{
+        access::GenerationsResolve,
+        error::{Fault, FieldFault, Invalid, NotFound},
+        ids::{GenerationId, PersonId},
+        money::{Currency, Micros, Money},
+        paging::{Page, PageRequest, USUAL},
+    },
+    console::pages::views::{Settlement, UnknownPage, UnknownRow},
+    studio::{self, error::StudioError, ops::Lost},
+    web::{
+        extract::{Form, Query, path_id},
+        format::{self, Pager, When},
+        frame::Place,
+        guard::Guard,
+        page::{self, PageFrame},
+        parts::{AdminPlace, Field},
+        problem::Problem,
+    },
+};
+
+pub const UNKNOWN: &str = "/admin/unknown";
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Look {
+    /// The generation that the dialog is about.
+    settle: String,
+    cursor: Option<String>,
+}
+
+pub async fn unknown_page(
+    guard: Guard<GenerationsResolve>,
+    query: Query<Look>,
+    frame: PageFrame,
+) -> Result<HttpResponse, Problem> {
+    let look = &query.value;
+    let page = query.page(&guard.app.keys, UNKNOWN, None, look.cursor.as_deref())?;
+    let lost = studio::ops::lost(&mut *guard.app.db.read().await?, &guard.grant()?, &page).await?;
+    let older = query.list(&guard.app.keys, UNKNOWN, lost.clone()).next_cursor;
+    let pager = Pager {
+        range: String::new(),
+        newer: look.cursor.as_ref().map(|_| UNKNOWN.to_owned()),
+        older: older.map(|cursor| address(UNKNOWN, &[("cursor", &cursor)])),
+    };
+    let ask = match look.settle.as_str() {
+        "" => None,
+        id => Some(ask(&guard, path_id(id)?, &SettleForm::default(), &[]).await?),
+    };
+    let generations = rows(&guard, &lost).await?;
+    page::ok(&view(frame, generations, pager, ask))
+}
+
+fn view(frame: PageFrame, generations: Vec<UnknownRow>, pager: Pager, ask: Option<Settlement>) -> UnknownPage {
+    UnknownPage {
+        frame: frame.titled("Unknown outcomes", Place::Admin),
+        here: AdminPlace::Overview,
+        generations,
+        pager,
+        ask,
+    }
+}
+
+async fn rows(guard: &Guard<GenerationsResolve>, lost: &Page<Lost>) -> Result<Vec<UnknownRow>, Problem> {
+    let people: Vec<PersonId> = lost.items.iter().map(|lost| lost.person).collect();
+    let names: HashMap<_, _> = accounts::named(&mut *guard.app.db.read().await?, &people).await?.into_iter().collect();
+    Ok(lost.items.iter().map(|lost| row(guard, lost, &names)).collect())
+}
+
+fn row(guard: &Guard<GenerationsResolve>, lost: &Lost, names: &HashMap<PersonId, String>) -> UnknownRow {
+    let id = lost.id.to_string();
+    UnknownRow {
+        what: format!("{}, {}", lost.model, format::plural(u64::from(lost.count), "picture")),
+        provider: lost.provider.clone(),
+        person: names.get(&lost.person).cloned().unwrap_or_else(|| lost.person.to_string()),
+        sent: When::new(lost.sent_at, guard.ctx.clock.now()),
+        held: format::money(lost.held.0, currency(guard).as_str()),
+        href: address(UNKNOWN, &[("settle", &id)]),
+        calls: address("/admin/egress", &[("person", &lost.person.to_string())]),
+    }
+}
+
+fn currency(guard: &Guard<GenerationsResolve>) -> Currency {
+    guard.app.config.organisation.currency
+}
+
+async fn ask(
+    guard: &Guard<GenerationsResolve>,
+    id: GenerationId,
+    typed: &SettleForm,
+    faults: &[FieldFault],
+) -> Result<Settlement, Problem> {
+    let found = studio::ops::find_lost(&mut *guard.app.db.read().await?, &guard.grant()?, id).await?;
+    let lost = Page { items: vec![found.ok_or(NotFound)?], next: None };
+    let row = rows(guard, &lost).await?.pop().ok_or(NotFound)?;
+    let field = |name: &str, value: &str| {
+        let fault = faults.iter().find(|fault| fault.name == name);
+        Field { value: value.to_owned(), error: fault.map(|fault| fault.message.clone()) }
+    };
+    Ok(Settlement {
+        id: id.to_string(),
+        billed: typed.billing == Billing::Billed,
+        amount: field("charged.micros", &typed.amount),
+        reason: field("reason", &typed.reason),
+        currency: currency(guard).to_string(),
+        back: UNKNOWN.to_owned(),
+        row,
+    })
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SettleForm {
+    billing: Billing,
+    amount: String,
+    reason: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Billing {
+    #[default]
+    Nothing,
+    Billed,
+}
+
+impl SettleForm {
+    fn charged(&self, currency: Currency) -> Result<Money, Invalid> {
+        let micros = match self.billing {
+            Billing::Nothing => Micros::ZERO,
+            Billing::Billed => self.amount.trim().parse().map_err(|_| {
+                Invalid::field("charged.micros", "malformed", "Write an amount such as 0.04, with up to six places.")
+            })?,
+        };
+        Ok(Money::new(micros, currency))
+    }
+}
+
+pub async fn settle(
+    guard: Guard<GenerationsResolve>,
+    id: web::Path<String>,
+    form: Form<SettleForm>,
+    frame: PageFrame,
+) -> Result<HttpResponse, Problem> {
+    let id: GenerationId = path_id(&id)?;
+    let settled = match form.0.charged(currency(&guard)) {
+        Ok(charged) => studio::ops::resolve(&guard.ctx, &guard.app, id, charged, &form.0.reason).await.map(drop),
+        Err(invalid) => Err(StudioError::from(invalid)),
+    };
+    let Err(error) = settled else { return Ok(page::see_other(UNKNOWN)) };
+    let faults = error.fields();
+    if faults.is_empty() {
+        return Err(error.into());
+    }
+    let lost = studio::ops::lost(&mut *guard.app.db.read().await?, &guard.grant()?, &PageRequest::first(USUAL)).await?;
+    let ask = ask(&guard, id, &form.0, &faults).await?;
+    let generations = rows(&guard, &lost).await?;
+    page::html(StatusCode::UNPROCESSABLE_ENTITY, &view(frame, generations, Pager::default(), Some(ask)))
+}
