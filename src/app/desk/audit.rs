@@ -6,7 +6,7 @@ use actix_web::HttpResponse;
 use chrono::{DateTime, Duration, Utc};
 use serde::Deserialize;
 
-use super::{address, words};
+use super::{address, choices, words};
 use crate::{
     accounts::ops as accounts,
     base::{
@@ -128,10 +128,10 @@ pub async fn audit_page(
         actions: log.actions(&actions),
         outcomes: choices(
             "Any outcome",
-            &[("done", "Done"), ("refused", "Refused"), ("failed", "Failed")],
+            [("done", "Done"), ("refused", "Refused"), ("failed", "Failed")],
             &look.outcome,
         ),
-        since: choices("Any time", &SPANS.map(|(value, label, _)| (value, label)), &look.since),
+        since: choices("Any time", SPANS.map(|(value, label, _)| (value, label)), &look.since),
         chips: log.chips(),
         entries: entries.items.iter().map(|entry| log.row(entry)).collect(),
         pager: Pager {
@@ -159,11 +159,6 @@ async fn names(
     Ok(named.into_iter().collect())
 }
 
-fn choices(any: &str, all: &[(&str, &str)], chosen: &str) -> Vec<Choice> {
-    let rest = all.iter().map(|(value, label)| Choice::new(*value, *label, chosen));
-    std::iter::once(Choice::new("", any, chosen)).chain(rest).collect()
-}
-
 /// What the rows are made from.
 struct Log<'a> {
     names: HashMap<PersonId, String>,
@@ -177,15 +172,13 @@ impl Log<'_> {
             actors.iter().map(|id| PersonId::from(*id)).map(|id| (id.to_string(), self.name(id))).collect();
         people.sort_by(|one, other| one.1.cmp(&other.1));
         let people = people.iter().map(|(id, name)| (id.as_str(), name.as_str()));
-        let all: Vec<_> = people.chain([("system", "Server")]).collect();
-        choices("Anybody", &all, &self.look.actor)
+        choices("Anybody", people.chain([("system", "Server")]), &self.look.actor)
     }
 
     fn actions(&self, actions: &[String]) -> Vec<Choice> {
         let named: Vec<(&str, String)> =
             actions.iter().map(|action| (action.as_str(), words::of_action(action))).collect();
-        let all: Vec<_> = named.iter().map(|(action, words)| (*action, words.as_str())).collect();
-        choices("Any act", &all, &self.look.action)
+        choices("Any act", named.iter().map(|(action, words)| (*action, words.as_str())), &self.look.action)
     }
 
     fn name(&self, id: PersonId) -> String {

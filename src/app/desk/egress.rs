@@ -6,7 +6,7 @@ use actix_web::HttpResponse;
 use chrono::{DateTime, Datelike, Duration, NaiveTime, Utc};
 use serde::Deserialize;
 
-use super::address;
+use super::{address, choices};
 use crate::{
     accounts::ops as accounts,
     base::{
@@ -135,11 +135,6 @@ pub async fn egress_page(
             older: older.map(|cursor| look.with("cursor", &cursor)),
         },
     })
-}
-
-fn choices<'a>(any: &str, all: impl Iterator<Item = (&'a str, &'a str)>, chosen: &str) -> Vec<Choice> {
-    let rest = all.map(|(value, label)| Choice::new(value, label, chosen));
-    std::iter::once(Choice::new("", any, chosen)).chain(rest).collect()
 }
 
 fn sum(shares: &[Share], of: impl Fn(&Share) -> i64) -> u64 {

@@ -12,7 +12,10 @@ mod providers;
 mod unknown;
 mod words;
 
-use crate::web::route::{Route, get, post};
+use crate::web::{
+    parts::Choice,
+    route::{Route, get, post},
+};
 
 pub fn routes() -> Vec<Route> {
     vec![
@@ -44,4 +47,10 @@ fn address(path: &str, parameters: &[(&str, &str)]) -> String {
     }
     let query = query.finish();
     if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}
+
+/// What a filter offers, anything first.
+fn choices<'a>(any: &str, all: impl IntoIterator<Item = (&'a str, &'a str)>, chosen: &str) -> Vec<Choice> {
+    let rest = all.into_iter().map(|(value, label)| Choice::new(value, label, chosen));
+    std::iter::once(Choice::new("", any, chosen)).chain(rest).collect()
 }
