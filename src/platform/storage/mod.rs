@@ -18,6 +18,7 @@ pub mod durable;
 pub mod memory;
 pub mod minio;
 mod objects;
+pub mod sealed;
 
 pub use objects::{DATA_MAP, Object, Storage, Stored};
 
