@@ -112,6 +112,9 @@ create table objects (
     state text not null default 'pending' check (state in ('pending', 'stored')),
     -- Whose key opens it and who may lose it with their account.
     owner_id uuid not null,
+    -- Its own key, sealed.
+    sealed_key bytea not null,
+    -- Before it was sealed.
     bytes bigint check (bytes >= 0),
     sha256 bytea check (octet_length(sha256) = 32),
     created_at timestamptz not null,

@@ -70,12 +70,13 @@ pub fn assemble(
     let minio = Arc::new(minio);
     let clock = Clock::system();
     let db = Db::new(config.database.url.expose_secret(), config.database.connections)?;
+    let keys = Arc::new(Keys::new(&root_key(&config)?));
     let platform = Platform {
         egress: Egress::new(db.clone(), clock.clone()),
         clock,
-        keys: Arc::new(Keys::new(&root_key(&config)?)),
+        storage: Storage::new(minio.clone(), keys.clone()),
+        keys,
         db,
-        storage: Storage::new(minio.clone()),
         signals: Signals::default(),
         notices,
         config: Arc::new(config),

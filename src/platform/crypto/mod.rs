@@ -23,6 +23,8 @@ pub enum Purpose {
     SignedUrl,
     /// Answers kept for an `Idempotency-Key`.
     KeptAnswer,
+    /// Keys of stored objects.
+    ObjectKey,
     /// Providers' API keys.
     ProviderSecret,
     /// Names of accounts and networks in the sign-in throttle.
@@ -38,6 +40,7 @@ impl Purpose {
             Self::Form => b"renderkeep form v1",
             Self::SignedUrl => b"renderkeep signed url v1",
             Self::KeptAnswer => b"renderkeep kept answer v1",
+            Self::ObjectKey => b"renderkeep object key v1",
             Self::ProviderSecret => b"renderkeep provider secret v1",
             Self::Throttle => b"renderkeep throttle v1",
             Self::FirstPassword => b"renderkeep first password v1",

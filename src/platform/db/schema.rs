@@ -321,6 +321,7 @@ diesel::table! {
         id -> Uuid,
         state -> Text,
         owner_id -> Uuid,
+        sealed_key -> Binary,
         bytes -> Nullable<BigInt>,
         sha256 -> Nullable<Binary>,
         created_at -> Timestamptz,

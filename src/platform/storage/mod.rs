@@ -1,7 +1,7 @@
 //! Stored objects: bytes under generated names, with a row for each before it exists.
 //!
 //! `ObjectStore` is what a store can do, `minio` and `memory` are two of them, and `Storage` is what rooms use: it keeps
-//! the table `objects`, checks lengths and hashes, and is the place where objects are sealed.
+//! the table `objects` and seals each object before the store sees it.
 
 use std::{ops::Range, pin::Pin};
 
@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 
+use super::crypto::CryptoError;
 use crate::base::{
     error::{Fault, Kind},
     ids::ObjectId,
@@ -36,6 +37,8 @@ pub enum StorageError {
     Interrupted(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("The upload is larger than {0} bytes. Nothing was stored.")]
     TooLarge(u64),
+    #[error("The keys of this server could not be used.")]
+    Crypto(#[from] CryptoError),
     #[error(transparent)]
     Db(#[from] super::db::DbError),
 }
@@ -59,7 +62,7 @@ impl Fault for StorageError {
             Self::Unreachable(_) => Kind::Unavailable,
             Self::Interrupted(_) => Kind::Malformed,
             Self::TooLarge(_) => Kind::TooLarge,
-            Self::Missing(_) | Self::Damaged(_) => Kind::Internal,
+            Self::Missing(_) | Self::Damaged(_) | Self::Crypto(_) => Kind::Internal,
             Self::Db(error) => error.kind(),
         }
     }

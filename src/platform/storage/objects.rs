@@ -17,14 +17,21 @@ use futures::StreamExt;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{ByteStream, ObjectStore, StorageError};
+use super::{
+    ByteStream, ObjectStore, StorageError,
+    sealed::{self, ObjectKey},
+};
 use crate::{
     base::{
         clock::Clock,
         data_map::{Category, Column, Retention, Table},
         ids::ObjectId,
+        random,
     },
-    platform::db::{Db, Tx, schema::objects::dsl as t},
+    platform::{
+        crypto::{CryptoError, Keys, Purpose},
+        db::{Db, Tx, schema::objects::dsl as t},
+    },
 };
 
 /// How long a row outlives the last sign of the upload that it belongs to.
@@ -39,6 +46,7 @@ const SWEPT_AT_ONCE: i64 = 200;
 #[derive(Clone)]
 pub struct Storage {
     store: Arc<dyn ObjectStore>,
+    keys: Arc<Keys>,
 }
 
 /// An object that is completely stored.
@@ -57,8 +65,8 @@ pub struct Object {
 }
 
 impl Storage {
-    pub fn new(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store }
+    pub fn new(store: Arc<dyn ObjectStore>, keys: Arc<Keys>) -> Self {
+        Self { store, keys }
     }
 
     /// The store below, for checks of its health.
@@ -76,30 +84,28 @@ impl Storage {
         length: Option<u64>,
     ) -> Result<Stored, StorageError> {
         let id = ObjectId::new(clock);
-        open_row(db, clock, id, owner).await?;
-        let stored = self.fill(db, clock, id, bytes, length).await;
+        let key: [u8; 32] = random::bytes().map_err(CryptoError::from)?;
+        let sealed_key = self.keys.seal(Purpose::ObjectKey, &about(owner, id), &key)?;
+        open_row(db, clock, id, owner, &sealed_key).await?;
+        let key = ObjectKey::new(&key, owner, id)?;
+        let stored = self.fill(db, clock, id, sealing(bytes, key, length)).await;
         if stored.is_err() {
             self.remove(db, id).await;
         }
         stored
     }
 
-    async fn fill(
-        &self,
-        db: &Db,
-        clock: &Clock,
-        id: ObjectId,
-        bytes: ByteStream,
-        length: Option<u64>,
-    ) -> Result<Stored, StorageError> {
-        let hash = Arc::new(Mutex::new(Sha256::new()));
-        let put = self.store.put(id, hashed(bytes, hash.clone()), length);
-        let bytes = tokio::select! {
+    async fn fill(&self, db: &Db, clock: &Clock, id: ObjectId, sealing: Sealing) -> Result<Stored, StorageError> {
+        let put = self.store.put(id, sealing.stream, sealing.length);
+        let in_store = tokio::select! {
             bytes = put => bytes?,
             lost = keep_row(db, clock, id) => return Err(lost),
         };
-        let sha256 = hash.lock().unwrap_or_else(PoisonError::into_inner).finalize_reset().into();
-        close_row(db, clock, &Stored { id, bytes, sha256 }).await
+        let Tally { bytes, hash } = std::mem::take(&mut *sealing.tally.lock().unwrap_or_else(PoisonError::into_inner));
+        if in_store != sealed::sealed_length(bytes) {
+            return Err(StorageError::Damaged(id));
+        }
+        close_row(db, clock, &Stored { id, bytes, sha256: hash.finalize().into() }).await
     }
 
     /// Deletes an object that nobody has claimed. What cannot be deleted now is left to the sweep.
@@ -126,19 +132,25 @@ impl Storage {
         }
     }
 
-    /// Streams an object or a part of it. The whole is checked against its hash: what was changed in the store ends in
-    /// an error instead of its last bytes' end.
+    /// Streams an object or a part of it. What was changed in the store ends in an error, and none of it is passed on.
     pub async fn get(&self, db: &Db, id: ObjectId, range: Option<Range<u64>>) -> Result<Object, StorageError> {
-        let (bytes, sha256) = facts(db, id).await?;
-        let part = match range {
+        let facts = facts(db, id).await?;
+        let (bytes, key) = (facts.bytes, self.key_of(id, &facts)?);
+        let stream = match range {
             Some(range) if range.start > range.end || range.end > bytes => return Err(StorageError::Damaged(id)),
-            Some(range) if range != (0..bytes) => range,
-            _ => {
-                let stream = verified(self.store.get(id, None).await?, id, bytes, sha256);
-                return Ok(Object { bytes, stream });
+            Some(range) => {
+                let part = sealed::sealed_range(bytes, &range);
+                sealed::open_range(self.store.get(id, Some(part)).await?, key, bytes, range)
             }
+            None => sealed::open(self.store.get(id, None).await?, key, bytes),
         };
-        Ok(Object { bytes, stream: self.store.get(id, Some(part)).await? })
+        Ok(Object { bytes, stream })
+    }
+
+    fn key_of(&self, id: ObjectId, facts: &Facts) -> Result<ObjectKey, StorageError> {
+        let key = self.keys.open(Purpose::ObjectKey, &about(facts.owner, id), &facts.sealed_key);
+        let key = key.ok().and_then(|key| key.try_into().ok()).ok_or(StorageError::Damaged(id))?;
+        ObjectKey::new(&key, facts.owner, id)
     }
 
     /// Keeps the object for good, in the transaction that starts to use it.
@@ -174,10 +186,21 @@ impl Storage {
     }
 }
 
-async fn open_row(db: &Db, clock: &Clock, id: ObjectId, owner: Uuid) -> Result<(), StorageError> {
+/// What a sealed key is bound to.
+fn about(owner: Uuid, id: ObjectId) -> Vec<u8> {
+    [owner.as_bytes().as_slice(), id.uuid().as_bytes()].concat()
+}
+
+async fn open_row(db: &Db, clock: &Clock, id: ObjectId, owner: Uuid, sealed_key: &[u8]) -> Result<(), StorageError> {
     let now = clock.now();
     diesel::insert_into(t::objects)
-        .values((t::id.eq(id.uuid()), t::owner_id.eq(owner), t::created_at.eq(now), t::keep_until.eq(now + LEASE)))
+        .values((
+            t::id.eq(id.uuid()),
+            t::owner_id.eq(owner),
+            t::sealed_key.eq(sealed_key),
+            t::created_at.eq(now),
+            t::keep_until.eq(now + LEASE),
+        ))
         .execute(&mut *db.read().await?)
         .await?;
     Ok(())
@@ -241,42 +264,50 @@ async fn forget_row(db: &Db, id: ObjectId) -> Result<(), StorageError> {
     Ok(())
 }
 
-async fn facts(db: &Db, id: ObjectId) -> Result<(u64, [u8; 32]), StorageError> {
-    let row: Option<(Option<i64>, Option<Vec<u8>>)> = t::objects
+struct Facts {
+    bytes: u64,
+    owner: Uuid,
+    sealed_key: Vec<u8>,
+}
+
+async fn facts(db: &Db, id: ObjectId) -> Result<Facts, StorageError> {
+    let row: Option<(Option<i64>, Uuid, Vec<u8>)> = t::objects
         .find(id.uuid())
         .filter(t::state.eq("stored"))
-        .select((t::bytes, t::sha256))
+        .select((t::bytes, t::owner_id, t::sealed_key))
         .first(&mut *db.read().await?)
         .await
         .optional()?;
-    let (bytes, sha256) = row.ok_or(StorageError::Missing(id))?;
-    let bytes = bytes.and_then(|bytes| u64::try_from(bytes).ok());
-    let sha256 = sha256.and_then(|sha256| sha256.try_into().ok());
-    bytes.zip(sha256).ok_or(StorageError::Damaged(id))
+    let (bytes, owner, sealed_key) = row.ok_or(StorageError::Missing(id))?;
+    let bytes = bytes.and_then(|bytes| u64::try_from(bytes).ok()).ok_or(StorageError::Damaged(id))?;
+    Ok(Facts { bytes, owner, sealed_key })
 }
 
-fn hashed(stream: ByteStream, hash: Arc<Mutex<Sha256>>) -> ByteStream {
-    Box::pin(stream.inspect(move |part| {
+/// An object on its way into the store.
+struct Sealing {
+    stream: ByteStream,
+    length: Option<u64>,
+    tally: Arc<Mutex<Tally>>,
+}
+
+/// What has gone by before it was sealed.
+#[derive(Default)]
+struct Tally {
+    bytes: u64,
+    hash: Sha256,
+}
+
+fn sealing(plain: ByteStream, key: ObjectKey, length: Option<u64>) -> Sealing {
+    let tally = Arc::new(Mutex::new(Tally::default()));
+    let counter = tally.clone();
+    let counted = plain.inspect(move |part| {
         if let Ok(part) = part {
-            hash.lock().unwrap_or_else(PoisonError::into_inner).update(part);
+            let mut tally = counter.lock().unwrap_or_else(PoisonError::into_inner);
+            tally.bytes += part.len() as u64;
+            tally.hash.update(part);
         }
-    }))
-}
-
-/// Passes the object on and ends with an error unless it was exactly what was stored.
-fn verified(stream: ByteStream, id: ObjectId, bytes: u64, sha256: [u8; 32]) -> ByteStream {
-    let start = (stream, Sha256::new(), 0u64);
-    Box::pin(futures::stream::try_unfold(start, move |(mut stream, mut hash, mut seen)| async move {
-        match stream.next().await.transpose()? {
-            Some(part) => {
-                hash.update(&part);
-                seen += part.len() as u64;
-                if seen > bytes { Err(StorageError::Damaged(id)) } else { Ok(Some((part, (stream, hash, seen)))) }
-            }
-            None if seen == bytes && hash.finalize().as_slice() == sha256 => Ok(None),
-            None => Err(StorageError::Damaged(id)),
-        }
-    }))
+    });
+    Sealing { stream: sealed::seal(Box::pin(counted), key), length: length.map(sealed::sealed_length), tally }
 }
 
 pub const DATA_MAP: &[Table] = &[Table {
@@ -285,6 +316,7 @@ pub const DATA_MAP: &[Table] = &[Table {
         Column::withheld("id", Category::Reference),
         Column::operational("state", Retention::WithOwner),
         Column::withheld("owner_id", Category::Reference),
+        Column::withheld("sealed_key", Category::Credential),
         Column::withheld("bytes", Category::Content),
         Column::withheld("sha256", Category::Content),
         Column::withheld("created_at", Category::Activity),

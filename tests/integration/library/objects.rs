@@ -105,12 +105,39 @@ async fn an_upload_that_died_is_swept_and_a_living_one_is_not() {
 async fn what_was_changed_in_the_store_is_damaged() {
     let test = platform().await;
     let store = test.platform.storage.store();
-    for other in ["Mild", "mil", "milder", ""] {
-        let id = put(&test, "mild").await;
-        store.put(id, stream_of(other), None).await.unwrap();
-        assert!(matches!(read(&test, id).await, Err(StorageError::Damaged(_))), "{other}");
+    let (id, other) = (put(&test, "mild").await, put(&test, "mild").await);
+    let held = async |id| collect(store.get(id, None).await.unwrap(), 1000).await.unwrap();
+    let (sealed, of_another) = (held(id).await, held(other).await);
+    let flipped = (0..sealed.len()).map(|at| {
+        let mut bytes = sealed.to_vec();
+        bytes[at] ^= 1;
+        bytes
+    });
+    let cut = sealed[..sealed.len() - 1].to_vec();
+    let longer = [&sealed[..], b"!"].concat();
+    for changed in flipped.chain([cut, longer, of_another.to_vec(), b"mild".to_vec(), Vec::new()]) {
+        store.put(id, stream_of(changed.clone()), None).await.unwrap();
+        assert!(matches!(read(&test, id).await, Err(StorageError::Damaged(_))), "{changed:?}");
     }
+    store.put(id, stream_of(sealed), None).await.unwrap();
+    assert_eq!(read(&test, id).await.unwrap(), "mild");
     let id = put(&test, "mild").await;
     store.delete(id).await.unwrap();
     assert!(matches!(read(&test, id).await, Err(StorageError::Missing(_))));
+}
+
+#[tokio::test]
+async fn the_store_holds_nothing_readable_and_the_database_no_open_key() {
+    let test = platform().await;
+    let id = put(&test, "a lighthouse above a calm sea").await;
+    let held = collect(test.platform.storage.store().get(id, None).await.unwrap(), 1000).await.unwrap();
+    let readable = |bytes: &[u8]| bytes.windows(10).any(|part| part == b"lighthouse");
+    assert!(!readable(&held) && held.starts_with(b"RKSEAL"));
+
+    // A key that was sealed for one object opens no other.
+    let other = put(&test, "another").await;
+    let client = crate::support::postgres::connect(&test.database.url()).await;
+    let swap = "update objects set sealed_key = (select sealed_key from objects where id = $1) where id = $2";
+    client.execute(swap, &[&other.uuid(), &id.uuid()]).await.unwrap();
+    assert!(matches!(read(&test, id).await, Err(StorageError::Damaged(_))));
 }

@@ -33,12 +33,13 @@ pub async fn platform() -> TestPlatform {
 pub async fn platform_with(config: Config) -> TestPlatform {
     let database = postgres::Database::migrated().await;
     let clock = Clock::shifted();
+    let keys = Arc::new(Keys::new(&ROOT_KEY));
     let platform = Platform {
         config: Arc::new(config),
         clock: clock.clone(),
-        keys: Arc::new(Keys::new(&ROOT_KEY)),
+        storage: Storage::new(Arc::new(Memory::default()), keys.clone()),
+        keys,
         db: database.db.clone(),
-        storage: Storage::new(Arc::new(Memory::default())),
         egress: Egress::new(database.db.clone(), clock),
         signals: Signals::default(),
         notices: Notices::default(),
