@@ -126,7 +126,7 @@ pub async fn egress_page(
         by_destination: desk.destinations(),
         people: desk.people(),
         statuses: choices("Any outcome", STATUSES.iter().map(|(value, label, _)| (*value, *label)), &look.status),
-        since: choices("Any time", SPANS.into_iter(), &look.since),
+        since: choices("Any time", SPANS, &look.since),
         chips: desk.chips(),
         calls: entries.items.iter().map(|entry| desk.row(entry)).collect(),
         pager: Pager {
@@ -235,7 +235,7 @@ impl Desk<'_> {
                 &look.status,
                 label(choices("", STATUSES.iter().map(|one| (one.0, one.1)), &look.status)),
             ),
-            ("since", "Since", &look.since, label(choices("", SPANS.into_iter(), &look.since))),
+            ("since", "Since", &look.since, label(choices("", SPANS, &look.since))),
         ];
         let chip = |(name, about, value, label): (&str, &str, &String, Option<String>)| {
             let label = format!("{about}: {}", label.unwrap_or_else(|| value.clone()));
