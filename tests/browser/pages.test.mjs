@@ -158,7 +158,7 @@ look('Unknown outcomes', async () => {
     await page.getByRole('link', { name: /^Settle: 1 generation/ }).click();
     await shown('/admin/unknown', 'unknown');
     await page.setViewportSize({ width: 1440, height: 1000 });
-    await page.getByRole('link', { name: 'Settle house/drop, 1 picture of Owner' }).click();
+    await page.getByRole('link', { name: 'Settle Drops the line, 1 picture of Owner' }).click();
     const form = page.getByRole('dialog', { name: 'Settle this generation' });
     await form.getByRole('radio', { name: /^Billed/ }).check();
     await form.getByLabel('How you know').fill('It is on their bill.');
