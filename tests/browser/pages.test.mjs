@@ -76,6 +76,13 @@ look('Studio with results', async () => {
     await shown('/studio', 'studio');
 });
 
+look('Studio on a phone, further down', async () => {
+    await page.setViewportSize({ width: 390, height: 844 });
+    await page.locator('.gen').last().scrollIntoViewIfNeeded();
+    const [form, first] = await Promise.all([page.locator('.composer').boundingBox(), page.locator('.gen').first().boundingBox()]);
+    assert.ok(form && first && form.y + form.height <= first.y, `the form ${JSON.stringify(form)} lies over ${JSON.stringify(first)}`);
+});
+
 look('Studio while something is wrong', async () => {
     await page.setViewportSize({ width: 1440, height: 1000 });
     await page.getByLabel(/^Prompt/).fill('');
