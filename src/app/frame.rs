@@ -93,7 +93,8 @@ fn money(caps: &[CapState]) -> Option<MoneyChip> {
 
 /// One cap in words.
 pub fn line(cap: &CapState) -> CapLine {
-    let show = |money: crate::base::money::Money| format::money(money.micros.0, money.currency.as_str());
+    let show = |micros: i64| format::money(micros, cap.limit.currency.as_str());
+    let (left, limit) = (cap.left.micros.0, show(cap.limit.micros.0));
     let used = cap.limit.micros.0.saturating_sub(cap.left.micros.0);
     let share = match cap.limit.micros.0 {
         0 => 1000,
@@ -101,7 +102,11 @@ pub fn line(cap: &CapState) -> CapLine {
     };
     CapLine {
         title: cap_title(cap),
-        text: format!("{} left of {}", show(cap.left), show(cap.limit)),
+        text: if left < 0 {
+            format!("{} over {limit}", show(left.saturating_neg()))
+        } else {
+            format!("{} left of {limit}", show(left))
+        },
         used: u16::try_from(share).unwrap_or(1000),
         note: cap_note(cap),
     }

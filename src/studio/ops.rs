@@ -244,14 +244,15 @@ pub async fn list(
     Ok(store::list(&mut *app.db.read().await?, grant, filter, page).await?)
 }
 
-/// The newest preview with its version.
+/// The newest preview with its version; none before the first one, and none after the end.
 pub async fn preview(
     app: &Platform,
     grant: &Grant<StudioRead>,
     id: GenerationId,
-) -> Result<(i32, Vec<u8>), StudioError> {
-    let found = store::preview(&mut *app.db.read().await?, grant, id).await?;
-    Ok(found.ok_or(NotFound)?)
+) -> Result<Option<(i32, Vec<u8>)>, StudioError> {
+    let mut conn = app.db.read().await?;
+    store::find(&mut conn, grant, id).await?.ok_or(NotFound)?;
+    Ok(store::preview(&mut conn, grant, id).await?)
 }
 
 /// Running and waiting generations of a person, for the queue chip.

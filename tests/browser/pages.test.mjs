@@ -76,6 +76,13 @@ look('Studio with results', async () => {
     await shown('/studio', 'studio');
 });
 
+look('Studio on a phone, further down', async () => {
+    await page.setViewportSize({ width: 390, height: 844 });
+    await page.locator('.gen').last().scrollIntoViewIfNeeded();
+    const [form, first] = await Promise.all([page.locator('.composer').boundingBox(), page.locator('.gen').first().boundingBox()]);
+    assert.ok(form && first && form.y + form.height <= first.y, `the form ${JSON.stringify(form)} lies over ${JSON.stringify(first)}`);
+});
+
 look('Studio while something is wrong', async () => {
     await page.setViewportSize({ width: 1440, height: 1000 });
     await page.getByLabel(/^Prompt/).fill('');
@@ -158,7 +165,7 @@ look('Unknown outcomes', async () => {
     await page.getByRole('link', { name: /^Settle: 1 generation/ }).click();
     await shown('/admin/unknown', 'unknown');
     await page.setViewportSize({ width: 1440, height: 1000 });
-    await page.getByRole('link', { name: 'Settle house/drop, 1 picture of Owner' }).click();
+    await page.getByRole('link', { name: 'Settle Drops the line, 1 picture of Owner' }).click();
     const form = page.getByRole('dialog', { name: 'Settle this generation' });
     await form.getByRole('radio', { name: /^Billed/ }).check();
     await form.getByLabel('How you know').fill('It is on their bill.');

@@ -203,7 +203,7 @@ impl Log<'_> {
     fn object(&self, entry: &Entry) -> String {
         match (entry.object_kind.as_deref(), entry.object_id) {
             (Some("person"), Some(id)) => self.name(id.into()),
-            (Some(kind), Some(_)) => words::of_object(kind).to_owned(),
+            (Some(kind), Some(_)) => told(entry).unwrap_or_else(|| words::of_object(kind).to_owned()),
             _ => network(entry).unwrap_or_else(|| "–".to_owned()),
         }
     }
@@ -251,6 +251,15 @@ impl Log<'_> {
             id,
         }
     }
+}
+
+/// What the act itself recorded about a thing that has no name here: "house/painter", "Organisation, month".
+fn told(entry: &Entry) -> Option<String> {
+    let text = |name: &str| entry.details.get(name)?.as_str();
+    if let (Some(scope), Some(period)) = (text("scope"), text("period")) {
+        return Some(format!("{}, {period}", words::plain(scope)));
+    }
+    ["model", "slug", "host"].into_iter().find_map(text).map(str::to_owned)
 }
 
 fn network(entry: &Entry) -> Option<String> {

@@ -73,7 +73,7 @@ async fn parts(ctx: &Ctx, app: &Platform) -> Result<Vec<HealthPart>, Problem> {
                 other => (other, ""),
             };
             let restarts = notices.iter().find(|(of, _)| *of == part.name).map(|(_, sentence)| sentence.clone());
-            let detail = part.detail.clone().or(restarts).unwrap_or_else(|| "Answers in time".to_owned());
+            let detail = part.detail.clone().or(restarts).unwrap_or_else(|| "In time".to_owned());
             watched(name, about, part.up, if part.up { "Answers" } else { "Does not answer" }, detail)
         })
         .collect();
@@ -92,7 +92,7 @@ fn disk(app: &Platform) -> Option<HealthPart> {
 
 fn watched(name: &str, about: &str, up: bool, state: &str, detail: String) -> HealthPart {
     let tone = if up { Tone::Ok } else { Tone::Bad };
-    HealthPart { name: name.to_owned(), about: about.to_owned(), tone, state: state.to_owned(), detail, since: None }
+    HealthPart { name: name.to_owned(), about: about.to_owned(), tone, state: state.to_owned(), detail }
 }
 
 /// Background work is well when something ran in the last five minutes and nothing failed the last time.
@@ -105,10 +105,10 @@ async fn background(ctx: &Ctx, app: &Platform) -> Result<HealthPart, Problem> {
     let about = "Sweeping, forgetting, looking for lost work";
     Ok(match latest {
         Some(at) if now - at < chrono::Duration::minutes(5) && failing.is_empty() => {
-            watched("Background work", about, true, "Works", format!("last turn {}", When::new(at, now).text))
+            watched("Background work", about, true, "Works", format!("Last turn {}", When::new(at, now).text))
         }
         Some(at) if failing.is_empty() => {
-            watched("Background work", about, false, "Stands still", format!("last turn {}", When::new(at, now).text))
+            watched("Background work", about, false, "Stands still", format!("Last turn {}", When::new(at, now).text))
         }
         Some(_) => {
             let detail = format!("Failed the last time: {}", failing.join(", "));

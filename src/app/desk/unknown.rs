@@ -16,6 +16,7 @@ use crate::{
         paging::{Page, PageRequest, USUAL},
     },
     console::pages::views::{Settlement, UnknownPage, UnknownRow},
+    inference::{self, model::Offer},
     studio::{self, error::StudioError, ops::Lost},
     web::{
         extract::{Form, Query, path_id},
@@ -73,14 +74,24 @@ fn view(frame: PageFrame, generations: Vec<UnknownRow>, pager: Pager, ask: Optio
 async fn rows(guard: &Guard<GenerationsResolve>, lost: &Page<Lost>) -> Result<Vec<UnknownRow>, Problem> {
     let people: Vec<PersonId> = lost.items.iter().map(|lost| lost.person).collect();
     let names: HashMap<_, _> = accounts::named(&mut *guard.app.db.read().await?, &people).await?.into_iter().collect();
-    Ok(lost.items.iter().map(|lost| row(guard, lost, &names)).collect())
+    let offers = inference::ops::all_models(&guard.app, &guard.ctx.grant()?).await?;
+    Ok(lost.items.iter().map(|lost| row(guard, lost, &names, &offers)).collect())
 }
 
-fn row(guard: &Guard<GenerationsResolve>, lost: &Lost, names: &HashMap<PersonId, String>) -> UnknownRow {
+fn row(
+    guard: &Guard<GenerationsResolve>,
+    lost: &Lost,
+    names: &HashMap<PersonId, String>,
+    offers: &[Offer],
+) -> UnknownRow {
     let id = lost.id.to_string();
+    // A model that was removed since is named as programs name it.
+    let offer = offers.iter().find(|offer| offer.model.id == lost.model);
+    let model = offer.map_or(&lost.model, |offer| &offer.model.title);
+    let provider = offer.map_or(&lost.provider, |offer| &offer.provider.title);
     UnknownRow {
-        what: format!("{}, {}", lost.model, format::plural(u64::from(lost.count), "picture")),
-        provider: lost.provider.clone(),
+        what: format!("{model}, {}", format::plural(u64::from(lost.count), "picture")),
+        provider: provider.clone(),
         person: names.get(&lost.person).cloned().unwrap_or_else(|| lost.person.to_string()),
         sent: When::new(lost.sent_at, guard.ctx.clock.now()),
         held: format::money(lost.held.0, currency(guard).as_str()),

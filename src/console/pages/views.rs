@@ -78,7 +78,6 @@ pub struct HealthPart {
     pub state: String,
     /// "2 ms", "3 restarts today"
     pub detail: String,
-    pub since: Option<When>,
 }
 
 impl HealthPart {
@@ -246,14 +245,7 @@ pub mod samples {
     use crate::web::parts::samples::when;
 
     fn part(name: &str, about: &str, tone: Tone, state: &str, detail: &str) -> HealthPart {
-        HealthPart {
-            name: name.into(),
-            about: about.into(),
-            tone,
-            state: state.into(),
-            detail: detail.into(),
-            since: Some(when("1 Nov")),
-        }
+        HealthPart { name: name.into(), about: about.into(), tone, state: state.into(), detail: detail.into() }
     }
 
     fn overview() -> OverviewPage {

@@ -207,7 +207,7 @@ impl Watch {
         if self.sent >= self.partials || version <= self.version {
             return Ok(None);
         }
-        let Ok((version, bytes)) = ops::preview(&self.app, &self.grant, self.id).await else { return Ok(None) };
+        let Ok(Some((version, bytes))) = ops::preview(&self.app, &self.grant, self.id).await else { return Ok(None) };
         self.version = version;
         let index = self.sent;
         self.sent += 1;

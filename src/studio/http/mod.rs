@@ -58,7 +58,8 @@ pub fn routes() -> Vec<Route> {
             operation("generations", "A small picture of what there is so far")
                 .id::<GenerationKind>("id")
                 .query::<types::PreviewQuery>()
-                .answers_bytes(StatusCode::OK, "image/jpeg", "The newest preview."),
+                .answers_bytes(StatusCode::OK, "image/jpeg", "The newest preview.")
+                .answers_nothing(StatusCode::NO_CONTENT, "There is none: not yet, or no more."),
         ),
         post("/api/v1/generations/{id}/cancel", cancel_generation).documented(
             operation("generations", "Stop a generation")
@@ -136,7 +137,9 @@ async fn find_preview(
     id: web::Path<String>,
     _query: Query<types::PreviewQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let (version, bytes) = ops::preview(&guard.app, &guard.grant()?, path_id(&id)?).await?;
+    let found = ops::preview(&guard.app, &guard.grant()?, path_id(&id)?).await?;
+    // A page may ask for what an event named just before the end: that is no mistake of the page.
+    let Some((version, bytes)) = found else { return Ok(HttpResponse::NoContent().finish()) };
     Ok(HttpResponse::Ok()
         .content_type("image/jpeg")
         .insert_header((ETAG, format!("\"{version}\"")))

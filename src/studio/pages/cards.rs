@@ -196,6 +196,10 @@ fn trouble(generation: &Generation) -> Option<Trouble> {
         _ => return None,
     };
     let cost = match generation.actual {
+        // Providers' messages often say already that nothing was charged.
+        Some(Micros::ZERO) if generation.held > Micros::ZERO && message.contains("Nothing was charged") => {
+            format!("The {held} set aside is yours again, and your prompt is kept.")
+        }
         Some(Micros::ZERO) if generation.held > Micros::ZERO => {
             format!("Nothing was charged, the {held} set aside is yours again. Your prompt is kept.")
         }

@@ -129,7 +129,7 @@ pub fn composer(offers: &[Offer], typed: &Typed) -> Composer {
 
 fn label(offer: &Offer) -> String {
     match offer.provider.kind {
-        ProviderKind::Demo => format!("{} · built in, no model", offer.model.title),
+        ProviderKind::Demo => format!("{} · built in", offer.model.title),
         ProviderKind::OpenAi => format!("{} · {}", offer.model.title, offer.provider.title),
     }
 }

@@ -22,7 +22,7 @@ fn composer() -> Composer {
         models: vec![
             ModelOption {
                 id: "demo/painter".into(),
-                label: "Demo painter · built in, no model".into(),
+                label: "Demo painter (no model) · built in".into(),
                 selected: true,
             },
             ModelOption { id: "openai/gpt-image-1".into(), label: "gpt-image-1 · OpenAI".into(), selected: false },

@@ -140,6 +140,46 @@ async fn people_are_added_and_switched_off_on_their_page() {
 }
 
 #[tokio::test]
+async fn an_unknown_outcome_is_settled_on_its_page_once() {
+    let mut config = crate::support::config();
+    config.inference.timeout_seconds = 1;
+    let app = TestApp::start_with(config).await;
+    let owner = Browser::settled(&app, &app.owner.0, &app.owner.1).await;
+    let program = app.owner().await;
+    let body = serde_json::json!({ "model": "demo/silent", "prompt": "a gradient", "size": "512x512" });
+    let lost = async || program.post("/api/v1/generations", &body).await.json()["id"].as_str().unwrap().to_owned();
+    let (billed, free) = (lost().await, lost().await);
+    assert_eq!(program.wait(&billed).await["state"], "unknown");
+    assert_eq!(program.wait(&free).await["state"], "unknown");
+    assert!(owner.get("/admin").await.says("2 generations without a known outcome"));
+    let dialog = owner.get(&format!("/admin/unknown?settle={billed}")).await;
+    assert!(dialog.says("Demo: never answers") && dialog.says("Settle this generation"), "{}", dialog.text());
+
+    let settle = async |id: &str, billing: &str, amount: &str, reason: &str| {
+        let fields = [("billing", billing), ("amount", amount), ("reason", reason)];
+        owner.post(&format!("/admin/unknown/{id}"), &fields).await
+    };
+    for (amount, reason) in [("", "invoice"), ("a little", "invoice"), ("-0.01", "invoice"), ("0.01", " ")] {
+        let refused = settle(&billed, "billed", amount, reason).await;
+        assert!(
+            refused.status == 422 && refused.says("Settle this generation"),
+            "{amount}, {reason}: {}",
+            refused.status
+        );
+    }
+    assert_eq!(settle(&billed, "billed", "0.005", "invoice 7").await.location(), Some("/admin/unknown"));
+    // What was typed before is not read when nothing was billed.
+    assert_eq!(settle(&free, "nothing", "0.02", "they said so").await.location(), Some("/admin/unknown"));
+    let charged = async |id: &str| program.wait(id).await["price"]["actual"]["micros"].clone();
+    assert_eq!((charged(&billed).await, charged(&free).await), (5_000.into(), 0.into()));
+    assert_eq!(settle(&free, "billed", "0.02", "again").await.status, 409);
+    assert_eq!(charged(&free).await, 0);
+    assert!(owner.get("/admin/unknown").await.says("Nothing is unknown"));
+    let log = owner.get("/admin/audit?action=generations.resolve").await;
+    assert!(log.says("invoice 7") && log.says("they said so"), "{}", log.text());
+}
+
+#[tokio::test]
 async fn the_api_of_people_tokens_and_audit_is_as_it_was_promised() {
     let app = TestApp::start().await;
     let owner = app.owner().await;

@@ -68,6 +68,16 @@ async fn a_picture_is_made_paid_and_kept() {
 }
 
 #[tokio::test]
+async fn a_preview_that_is_gone_is_no_mistake_of_who_asks() {
+    let app = TestApp::start().await;
+    let owner = app.owner().await;
+    let made = make(&owner, &quick("a gradient in teal")).await;
+    let preview = |id: &str| format!("/api/v1/generations/{id}/preview");
+    assert_eq!(owner.get(&preview(made["id"].as_str().unwrap())).await.status, 204);
+    assert_eq!(owner.get(&preview("gen_01m7ygj5f0ec4r6az7jgy7480m")).await.status, 404);
+}
+
+#[tokio::test]
 async fn an_output_is_repeated_by_its_seed() {
     let app = TestApp::start().await;
     let owner = app.owner().await;

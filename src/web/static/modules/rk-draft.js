@@ -72,14 +72,19 @@ export function restoreDraft(form, references) {
 /** The part of the form that belongs to another model. @param {HTMLFormElement} form @param {string} model */
 async function fieldsFor(form, model) {
   if (!model) return;
+  holdFields(form, true);
   try {
     const content = await fragment(`/studio/fields?model=${encodeURIComponent(model)}`);
     form.querySelector("#fields")?.replaceWith(content);
     set(form, "model", model);
   } catch {
     // The form stays with the model it was made for.
+    holdFields(form, false);
   }
 }
+
+/** Keeps hands off the fields that are about to be replaced. @param {HTMLFormElement} form @param {boolean} on */
+export const holdFields = (form, on) => form.querySelector("#fields")?.toggleAttribute("inert", on);
 
 /** @param {HTMLFormElement} form @param {Draft} draft */
 function fill(form, draft) {

@@ -71,6 +71,23 @@ function closeMenu() {
   menu?.querySelector("summary")?.focus();
 }
 
+// ---- a sheet beside a list: Escape closes it, and the focus goes back to its row -------------------
+const OPENED = "rk.sheet";
+const closer = document.querySelector("a[data-sheet-close]");
+
+if (closer instanceof HTMLAnchorElement) {
+  closer.addEventListener("click", () => sessionStorage.setItem(OPENED, location.pathname + location.search));
+  addEventListener("keydown", (event) => {
+    const above = document.querySelector("dialog[open], :popover-open, details.drop-menu[open]");
+    if (event.key === "Escape" && !above && !writing(event.target)) closer.click();
+  });
+} else {
+  const opened = sessionStorage.getItem(OPENED);
+  sessionStorage.removeItem(OPENED);
+  const row = opened ? document.querySelector(`.main-cell a[href="${CSS.escape(opened)}"]`) : null;
+  if (row instanceof HTMLElement) row.focus();
+}
+
 // ---- times stay true, and their exact form is in the reader's own zone ------------------------------
 function times() {
   if (document.hidden) return;

@@ -1,7 +1,7 @@
 // The composer: keeps what was typed, takes references by click, drop and paste, asks the price, sends.
 
 import "./rk-results.js";
-import { draftOf, keep, restoreDraft } from "./rk-draft.js";
+import { draftOf, holdFields, keep, restoreDraft } from "./rk-draft.js";
 import { emit } from "./rk-events.js";
 import { writing } from "./rk-frame.js";
 import { Problem, busy, complain, element, make, icon, moneyText, newKey, plural, send } from "./rk-net.js";
@@ -30,6 +30,9 @@ class Composer {
     form.addEventListener("click", (event) => this.#clicked(event));
     form.addEventListener("keydown", (event) => this.#keyed(event));
     form.addEventListener("submit", (event) => { event.preventDefault(); void this.generate(); });
+    // What is chosen while another model's fields are on their way would be lost with the old ones.
+    form.addEventListener("htmx:beforeRequest", () => holdFields(form, true));
+    form.addEventListener("htmx:afterRequest", () => holdFields(form, false));
     document.addEventListener("htmx:afterSwap", () => this.changed());
     addEventListener("keydown", (event) => {
       if (event.key !== "/" || writing(event.target) || document.querySelector("dialog[open]")) return;
@@ -84,7 +87,7 @@ class Composer {
     price?.replaceChildren(make("span", { class: "strong" }, `About ${moneyText(quote.price)}`), make("span", { class: "dim" }, ` for ${plural(count, "picture")}`));
     const tightest = [...quote.caps].sort((a, b) => a.left.micros - b.left.micros)[0];
     const left = this.part("left");
-    if (left && tightest) left.textContent = `${moneyText(tightest.left)} left`;
+    if (left && tightest) left.textContent = `${moneyText(atLeastNothing(tightest.left))} left`;
     this.#refuse(quote.allowed || !tightest ? "" : capReason(tightest));
   }
 
@@ -197,8 +200,15 @@ class Composer {
 function capReason(cap) {
   const whose = cap.scope === "person" ? "your" : `the ${cap.scope}’s`;
   const refill = cap.refills_at ? ` It refills on ${new Date(cap.refills_at).toLocaleDateString("en-GB", { day: "numeric", month: "long", timeZone: "UTC" })}.` : "";
+  if (cap.left.micros <= 0) return `${capitalised(whose)} cap of ${moneyText(cap.limit)} is used up.${refill} An administrator can raise it.`;
   return `Over ${whose} cap: ${moneyText(cap.left)} of ${moneyText(cap.limit)} is left.${refill} Fewer pictures, another model or an administrator can help.`;
 }
+
+/** A cap that a provider's bill went over has nothing left, not less. @param {Money} money @returns {Money} */
+const atLeastNothing = (money) => ({ ...money, micros: Math.max(money.micros, 0) });
+
+/** @param {string} words */
+const capitalised = (words) => words.charAt(0).toUpperCase() + words.slice(1);
 
 // Last, because an element that is already there is set up at once.
 element("rk-composer", (host) => {
