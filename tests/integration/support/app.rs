@@ -57,7 +57,7 @@ impl TestApp {
         self.url = format!("http://{}", listener.local_addr().unwrap());
         self.stop = CancellationToken::new();
         // A pool of its own: connections belong to the runtime that opened them.
-        let db = Db::new(&self.database.database.url(), 8).unwrap();
+        let db = Db::new(&self.database_url(), 8).unwrap();
         let egress = Egress::new(db.clone(), self.platform.clock.clone());
         let platform = Platform { db, egress, ..self.platform.clone() };
         let stop = self.stop.clone();
@@ -103,6 +103,15 @@ impl TestApp {
         let new = NewToken { name: "test".parse().unwrap(), scopes: scopes.to_vec(), expires_at: None };
         let made = accounts::ops::create_token(&self.system(), &self.platform, &mail.parse().unwrap(), new).await;
         Client::of(&self.url, Some(made.unwrap().token))
+    }
+
+    /// A caller with this token.
+    pub fn client_with(&self, token: &str) -> Client {
+        Client::of(&self.url, Some(token.to_owned()))
+    }
+
+    pub fn database_url(&self) -> String {
+        self.database.database.url()
     }
 
     pub fn anybody(&self) -> Client {
