@@ -26,7 +26,7 @@ pub struct TestApp {
     pub owner: (String, String),
     stop: CancellationToken,
     server: Option<JoinHandle<()>>,
-    database: TestPlatform,
+    pub database: TestPlatform,
 }
 
 impl TestApp {
@@ -187,6 +187,10 @@ impl Client {
 
     pub async fn put(&self, path: &str, body: &Value) -> Reply {
         self.send(self.request("PUT", path).json(body)).await
+    }
+
+    pub async fn patch(&self, path: &str, body: &Value) -> Reply {
+        self.send(self.request("PATCH", path).json(body)).await
     }
 
     /// Uploads a picture; returns the asset's id.
