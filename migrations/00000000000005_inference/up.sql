@@ -52,6 +52,8 @@ create table price_cards (
     currency text not null check (currency ~ '^[A-Z]{3}$'),
     -- Components that are added; see inference::price.
     components jsonb not null,
+    -- What they count with where a request leaves a parameter out.
+    defaults jsonb not null,
     valid_from timestamptz not null,
     valid_to timestamptz,
     created_by uuid,

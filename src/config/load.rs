@@ -200,9 +200,7 @@ fn read_secret(name: &str, path: &Path) -> Result<String, String> {
 fn read_file(path: &Path) -> Result<Table, Faults> {
     let text = fs::read_to_string(path)
         .map_err(|error| Faults::one(format!("The configuration file {} cannot be read: {error}.", path.display())))?;
-    let table: Table = text
-        .parse()
-        .map_err(|error| Faults::one(format!("The configuration file {} is not TOML: {error}", path.display())))?;
+    let table: Table = text.parse().map_err(|error| not_toml(path, &text, &error))?;
     let mut faults = Vec::new();
     let mut read = Table::new();
     for (name, value) in table {
@@ -215,6 +213,13 @@ fn read_file(path: &Path) -> Result<Table, Faults> {
         }
     }
     Faults::none_or(faults, read)
+}
+
+/// Where and why, without the line itself: it may hold a secret.
+fn not_toml(path: &Path, text: &str, error: &toml::de::Error) -> Faults {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    Faults::one(format!("The configuration file {} is not TOML in line {line}: {}.", path.display(), error.message()))
 }
 
 /// The section with secrets read from their files and with every entry of its lists completed.

@@ -1,5 +1,6 @@
 //! What can be wrong with a model or a provider.
 
+use super::price::NoPrice;
 use crate::{
     base::{
         ctx::Denied,
@@ -16,8 +17,8 @@ pub enum InferenceError {
         "The model {0} has no price yet, so it cannot be used. An administrator sets one under Providers and models."
     )]
     UnpricedModel(String),
-    #[error("This model's price is too large to be counted.")]
-    Overflow,
+    #[error(transparent)]
+    NoPrice(#[from] NoPrice),
     #[error(transparent)]
     Invalid(#[from] Invalid),
     #[error(transparent)]
@@ -45,7 +46,7 @@ impl From<diesel::result::Error> for InferenceError {
 impl Fault for InferenceError {
     fn kind(&self) -> Kind {
         match self {
-            Self::UnknownModel(_) | Self::UnpricedModel(_) | Self::Invalid(_) | Self::Overflow => Kind::Invalid,
+            Self::UnknownModel(_) | Self::UnpricedModel(_) | Self::Invalid(_) | Self::NoPrice(_) => Kind::Invalid,
             Self::NotFound(_) => Kind::NotFound,
             Self::Managed => Kind::Conflict,
             Self::Damaged(_) | Self::Crypto(_) => Kind::Internal,
@@ -57,9 +58,9 @@ impl Fault for InferenceError {
     fn code(&self) -> &'static str {
         match self {
             Self::UnknownModel(_) => "inference.unknown_model",
-            Self::UnpricedModel(_) => "inference.unpriced_model",
+            Self::UnpricedModel(_) | Self::NoPrice(NoPrice::Unsaid) => "inference.unpriced_model",
             Self::Invalid(error) => error.code(),
-            Self::Overflow => "request.invalid",
+            Self::NoPrice(NoPrice::TooLarge(_)) => "request.invalid",
             Self::NotFound(error) => error.code(),
             Self::Managed => "inference.managed_by_configuration",
             Self::Damaged(_) | Self::Crypto(_) => "server.internal",
@@ -72,6 +73,7 @@ impl Fault for InferenceError {
         match self {
             Self::UnknownModel(_) => vec![FieldFault::new("model", "unknown", self.to_string())],
             Self::UnpricedModel(_) => vec![FieldFault::new("model", "unpriced", self.to_string())],
+            Self::NoPrice(NoPrice::Unsaid) => vec![FieldFault::new("parameters", "unpriced", self.to_string())],
             Self::Invalid(error) => error.fields(),
             _ => Vec::new(),
         }

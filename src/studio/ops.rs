@@ -25,6 +25,7 @@ use crate::{
     },
     inference::{
         self,
+        error::InferenceError,
         model::{Offer, ReferenceRole},
     },
     ledger::{
@@ -156,10 +157,9 @@ async fn priced(
     offer.model.check(&new.request())?;
     let assets: Vec<_> = new.references.iter().map(|reference| reference.asset).collect();
     library::ops::references(conn, &ctx.grant()?, &assets).await?;
-    let price =
-        offer.price.as_ref().ok_or_else(|| inference::error::InferenceError::UnpricedModel(new.model.clone()))?;
+    let price = offer.price.as_ref().ok_or_else(|| InferenceError::UnpricedModel(new.model.clone()))?;
     let size = new.size.unwrap_or_else(|| offer.model.usual_size());
-    let amount = price.estimate(&new.request(), size)?;
+    let amount = price.estimate(&new.request(), size).map_err(InferenceError::from)?;
     Ok((offer, amount))
 }
 

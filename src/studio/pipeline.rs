@@ -32,6 +32,7 @@ use crate::{
     },
     inference::{
         self,
+        price::PriceCard,
         providers::{Answer, Billed, Ending, Failure, Progress, Watch, Work, WorkReference},
     },
     library::{
@@ -332,6 +333,8 @@ impl Pipeline {
         }
         let model =
             inference::ops::upstream_name(&self.app, &generation.model).await.map_err(|error| unavailable(&error))?;
+        let card = self.price_card(generation).await.map_err(|error| unavailable(&error))?;
+        let parameters = generation.parameters.clone();
         Ok(Work {
             generation: generation.id,
             person: generation.person,
@@ -341,7 +344,7 @@ impl Pipeline {
             count: generation.count,
             seed: generation.effective_seed(),
             send_seed: generation.seed.is_some(),
-            parameters: generation.parameters.clone(),
+            parameters: card.map_or(parameters.clone(), |card| card.completed(&parameters)),
             references,
             held: generation.held,
         })
@@ -387,20 +390,20 @@ impl Pipeline {
         if ours { self.finish(generation).await } else { Ok(()) }
     }
 
+    /// The price that the generation was accepted under.
+    async fn price_card(&self, generation: &Generation) -> Result<Option<PriceCard>, StudioError> {
+        Ok(inference::ops::price(&mut *self.app.db.read().await?, generation.price_card).await?)
+    }
+
     /// What is charged for the answer.
     async fn billed(&self, generation: &Generation, answer: &Answer) -> Result<Micros, StudioError> {
         match answer.billed {
             Billed::Micros(micros) => Ok(micros),
             Billed::AsPriced => {
                 let delivered = u32::try_from(answer.images.len()).unwrap_or(u32::MAX).min(generation.count);
-                let card = patiently(async || {
-                    Ok(inference::ops::price(&mut *self.app.db.read().await?, generation.price_card).await?)
-                })
-                .await?;
-                match card {
-                    Some(card) => Ok(card.price(&generation.request(), generation.size, delivered)?.micros),
-                    None => Ok(generation.held),
-                }
+                let card = patiently(async || self.price_card(generation).await).await?;
+                let price = card.and_then(|card| card.price(&generation.request(), generation.size, delivered).ok());
+                Ok(price.map_or(generation.held, |price| price.micros))
             }
         }
     }

@@ -379,11 +379,11 @@ async fn revoked_and_expired_tokens_are_refused_at_once() {
     let revoked = make_token(&ctx, app, &[Scope::Read], None).await.unwrap();
     assert!(by_token(app, &token).await.is_some());
     let newest = ops::own_tokens(&ctx, app, &PageRequest::first(10)).await.unwrap().items[0].id;
-    let credential = by_token(app, &revoked).await.unwrap().credential;
+    let with_it = ctx_for(app, by_token(app, &revoked).await.unwrap()).await;
     ops::revoke_token(&ctx, app, newest).await.unwrap();
     assert!(by_token(app, &revoked).await.is_none());
-    let mut conn = app.db.read().await.unwrap();
-    assert!(!ops::stands(&mut conn, &app.clock, &app.config, credential).await.unwrap(), "open streams see it too");
+    let lost = ops::lost(app.clone(), with_it.acting().unwrap().clone());
+    tokio::time::timeout(Wait::from_secs(1), lost).await.expect("open streams see it too");
     assert!(ops::revoke_token(&ctx, app, newest).await.is_err());
     app.clock.advance(Duration::hours(1));
     assert!(by_token(app, &token).await.is_none());

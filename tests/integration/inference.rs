@@ -9,6 +9,8 @@ use renderkeep::{
 
 use crate::support::{self, TestPlatform, postgres};
 
+mod admin;
+
 fn configured(models: &[(&str, Option<i64>)]) -> Config {
     let model = |(name, price): &(&str, Option<i64>)| ConfiguredModel {
         name: (*name).to_owned(),

@@ -3,6 +3,7 @@
 
 mod access;
 mod accounts;
+mod cli;
 mod config;
 mod doubles;
 mod egress;

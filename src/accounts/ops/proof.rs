@@ -1,20 +1,30 @@
 //! Who is asking: from a cookie or a token to a person, in one query each.
 
+use std::time::Duration as Wait;
+
 use chrono::Duration;
+use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use crate::{
     accounts::{
         model::Proven,
         store::{ENDED_KEPT, failures, sessions, tokens},
     },
-    base::{clock::Clock, ctx::Credential},
+    base::{
+        clock::Clock,
+        ctx::{Acting, Credential},
+    },
     config::Config,
     platform::{
         Platform,
         crypto::digest,
         db::{Conn, DbError},
+        signals::Signal,
     },
 };
+
+/// How often a long answer makes sure that it may go on: a token may expire at any moment, and nobody signals that.
+const CHECK: Wait = Wait::from_secs(1);
 
 pub(super) fn idle(config: &Config) -> Duration {
     Duration::minutes(i64::from(config.sessions.idle_minutes))
@@ -47,11 +57,32 @@ pub async fn token(conn: &mut Conn, clock: &Clock, bearer: &str) -> Result<Optio
     Ok(Some(proven))
 }
 
-/// Whether what somebody proved at the start of a long answer still holds.
-pub async fn stands(conn: &mut Conn, clock: &Clock, config: &Config, credential: Credential) -> Result<bool, DbError> {
+/// Ends as soon as what somebody proved at the start of a long answer does not hold any more, or nobody can say: the
+/// session or token was revoked or expired, or the person was switched off. At most a second late.
+pub async fn lost(app: Platform, acting: Acting) {
+    let mut signals = app.signals.subscribe();
+    while holds(&app, acting.credential).await.unwrap_or(false) {
+        let _ = tokio::time::timeout(CHECK, told(&mut signals, &acting)).await;
+    }
+}
+
+/// Waits until something may have changed for this person.
+async fn told(signals: &mut Receiver<Signal>, acting: &Acting) {
+    loop {
+        match signals.recv().await {
+            Ok(Signal::Access(person)) if person == acting.person.uuid() => return,
+            Ok(Signal::Missed) | Err(RecvError::Lagged(_)) => return,
+            Ok(_) => {}
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+async fn holds(app: &Platform, credential: Credential) -> Result<bool, DbError> {
+    let (mut conn, now) = (app.db.read().await?, app.clock.now());
     match credential {
-        Credential::Session(id) => sessions::stands(conn, id, clock.now(), idle(config)).await,
-        Credential::Token(id) => tokens::stands(conn, id, clock.now()).await,
+        Credential::Session(id) => sessions::stands(&mut conn, id, now, idle(&app.config)).await,
+        Credential::Token(id) => tokens::stands(&mut conn, id, now).await,
         Credential::Console => Ok(true),
     }
 }

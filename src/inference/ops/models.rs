@@ -13,8 +13,8 @@ use crate::{
     inference::{
         error::InferenceError,
         model::{Description, Model, Offer, ProviderKind},
-        price::Component,
-        store,
+        price::{self, Component},
+        store::{self, PriceValues},
     },
     platform::{
         Platform,
@@ -107,11 +107,17 @@ pub async fn change_model(
             if let Some(described) = &change.described {
                 describe(tx, ctx, &before, described).await?;
             }
-            if let Some(price) = &change.price {
-                if before.provider.managed && configured_price(app, &before.model.id) {
+            match &change.price {
+                Some(_) if before.provider.managed && configured_price(app, &before.model.id) => {
                     return Err(InferenceError::Managed);
                 }
-                set_price(tx, ctx, app, id, components(app, price)?.as_deref()).await?;
+                Some(price) => set_price(tx, ctx, app, id, components(app, price)?.as_deref()).await?,
+                // It depends on the model's parameters, so it is looked at again when these change.
+                None if change.described.is_some() => {
+                    let kept = before.price.as_ref().map(|card| card.components.as_slice());
+                    set_price(tx, ctx, app, id, kept).await?;
+                }
+                None => {}
             }
             if let Some(on) = change.enabled
                 && store::switch_model(tx, id, on, ctx.clock.now()).await?
@@ -204,13 +210,17 @@ async fn set_price(
     model: &str,
     components: Option<&[Component]>,
 ) -> Result<(), InferenceError> {
+    let offer = store::model(tx, model).await?.ok_or(NotFound)?;
     let by = ctx.acting().ok().map(|acting| acting.person);
     let currency = app.config.organisation.currency;
     let changed = match components {
-        Some(components) => store::set_price(tx, &ctx.clock, model, currency, components, by).await?,
+        Some(components) => {
+            let defaults = price::defaults(components, &offer.model.parameters)?;
+            store::set_price(tx, &ctx.clock, model, PriceValues { currency, components, defaults, by }).await?
+        }
         None => store::end_price(tx, model, ctx.clock.now()).await?,
     };
-    if changed && let Some(offer) = store::model(tx, model).await? {
+    if changed {
         let details = json!({ "model": model, "components": components, "currency": currency });
         let act = Act::done("models.price").on("provider", offer.provider.id).details(details);
         audit::record(tx, ctx, act).await?;

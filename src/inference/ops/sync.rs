@@ -12,9 +12,9 @@ use crate::{
     inference::{
         error::InferenceError,
         model::{Description, ProviderKind, Task, Upstream},
-        price::Component,
+        price::{self, Component},
         providers::demo::catalog as demo,
-        store::{self, ProviderValues},
+        store::{self, PriceValues, ProviderValues},
     },
     platform::{
         Platform,
@@ -126,7 +126,9 @@ async fn put_models(
         store::put_model(tx, provider, model, position, now).await?;
         if let Some(components) = price {
             let currency = app.config.organisation.currency;
-            store::set_price(tx, &ctx.clock, &model.id, currency, components, None).await?;
+            let defaults = price::defaults(components, &model.parameters)?;
+            let price = PriceValues { currency, components, defaults, by: None };
+            store::set_price(tx, &ctx.clock, &model.id, price).await?;
         }
     }
     let kept: Vec<String> = models.iter().map(|(model, _)| model.id.clone()).collect();

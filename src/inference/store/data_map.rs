@@ -60,6 +60,7 @@ pub const DATA_MAP: &[Table] = &[
             setting("model_id"),
             setting("currency"),
             setting("components"),
+            setting("defaults"),
             setting("valid_from"),
             setting("valid_to"),
             Column::new(

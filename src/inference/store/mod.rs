@@ -61,6 +61,7 @@ struct PriceRow {
     id: Uuid,
     currency: String,
     components: Value,
+    defaults: Value,
 }
 
 impl From<ModelRow> for Model {
@@ -112,6 +113,7 @@ impl TryFrom<PriceRow> for PriceCard {
             id: row.id.into(),
             currency: row.currency.parse().map_err(serde::de::Error::custom).map_err(damaged)?,
             components: serde_json::from_value(row.components).map_err(damaged)?,
+            defaults: serde_json::from_value(row.defaults).map_err(damaged)?,
         })
     }
 }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::PriceRow;
@@ -185,20 +186,28 @@ pub async fn switch_model(tx: &mut Tx, id: &str, on: bool, now: DateTime<Utc>) -
     Ok(changed > 0)
 }
 
+/// A price as it is written down.
+pub struct PriceValues<'a> {
+    pub currency: Currency,
+    pub components: &'a [Component],
+    pub defaults: Map<String, Value>,
+    /// None: the configuration.
+    pub by: Option<PersonId>,
+}
+
 /// Replaces the price from now on; what was accepted before keeps its card. Says whether it was another one.
 pub async fn set_price(
     tx: &mut Tx,
     clock: &Clock,
     model: &str,
-    currency: Currency,
-    components: &[Component],
-    by: Option<PersonId>,
+    PriceValues { currency, components, defaults, by }: PriceValues<'_>,
 ) -> Result<bool, InferenceError> {
     let current = price_cards::table.filter(price_cards::model_id.eq(model).and(price_cards::valid_to.is_null()));
     let row: Option<PriceRow> = current.select(PriceRow::as_select()).first(&mut **tx).await.optional()?;
     if let Some(card) = row.map(PriceCard::try_from).transpose()?
         && card.currency == currency
         && card.components == components
+        && card.defaults == defaults
     {
         return Ok(false);
     }
@@ -210,6 +219,7 @@ pub async fn set_price(
             price_cards::model_id.eq(model),
             price_cards::currency.eq(currency.as_str()),
             price_cards::components.eq(serde_json::to_value(components).map_err(InferenceError::Damaged)?),
+            price_cards::defaults.eq(Value::Object(defaults)),
             price_cards::valid_from.eq(now),
             price_cards::created_by.eq(by.map(Uuid::from)),
         ))

@@ -367,6 +367,7 @@ diesel::table! {
         model_id -> Text,
         currency -> Text,
         components -> Jsonb,
+        defaults -> Jsonb,
         valid_from -> Timestamptz,
         valid_to -> Nullable<Timestamptz>,
         created_by -> Nullable<Uuid>,

@@ -129,13 +129,14 @@ fn base64(bytes: ByteStream) -> impl Stream<Item = Piece> {
     })
 }
 
-/// Server-sent events: partial images as they come, then each picture.
+/// Server-sent events: partial images as they come, then each picture; nothing more once `lost` has ended.
 pub fn stream(
     app: Platform,
     grant: Grant<StudioRead>,
     id: GenerationId,
     image: ImageRequest,
     edit: bool,
+    lost: impl Future<Output = ()> + 'static,
 ) -> HttpResponse {
     let kind = if edit { "image_edit" } else { "image_generation" };
     let partials = image.partial_images.unwrap_or(0);
@@ -144,7 +145,9 @@ pub fn stream(
         let event = watch.next().await?;
         Some((Ok::<_, std::io::Error>(Bytes::from(event)), watch))
     });
-    HttpResponse::Ok().content_type("text/event-stream").insert_header((CACHE_CONTROL, "no-store")).streaming(events)
+    let mut response = HttpResponse::Ok();
+    response.content_type("text/event-stream").insert_header((CACHE_CONTROL, "no-store"));
+    response.streaming(events.take_until(lost))
 }
 
 struct Watch {

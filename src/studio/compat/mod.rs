@@ -18,9 +18,10 @@ use super::{
     ops::{self, Beside, Made, Upload},
 };
 use crate::{
+    accounts,
     base::{
         access::{ModelsRead, StudioEdit, StudioRead},
-        ctx::Credential,
+        ctx::{Credential, Denied},
         error::{Kind, NotFound},
         ids::GenerationId,
     },
@@ -169,12 +170,16 @@ async fn carry_out(
     let made = make(&guard, request, &image, &uploads, hash).await?;
     let (generation, replayed) = (made.id, made.again);
     let read = guard.ctx.grant::<StudioRead>()?;
+    // Who may not be here any more gets nothing more; the work goes on, as it does when the caller hangs up.
+    let lost = accounts::ops::lost(guard.app.clone(), guard.ctx.acting()?.clone());
     if image.stream {
-        return Ok(answer::stream(guard.app, read, generation, image, !uploads.is_empty()));
+        return Ok(answer::stream(guard.app, read, generation, image, !uploads.is_empty(), lost));
     }
-    // Dropped with this request when the caller hangs up; the work goes on.
     let never = CancellationToken::new();
-    let done = ops::wait_for_end(&guard.app, &read, generation, &never).await?;
+    let done = tokio::select! {
+        done = ops::wait_for_end(&guard.app, &read, generation, &never) => done?,
+        () = lost => return Err(Denied::NotSignedIn.into()),
+    };
     refuse_failure(&done)?;
     answer::whole(&guard, request, &done, &image, replayed).await
 }

@@ -26,7 +26,7 @@ pub struct TestApp {
     pub owner: (String, String),
     stop: CancellationToken,
     server: Option<JoinHandle<()>>,
-    database: TestPlatform,
+    pub database: TestPlatform,
 }
 
 impl TestApp {
@@ -57,7 +57,7 @@ impl TestApp {
         self.url = format!("http://{}", listener.local_addr().unwrap());
         self.stop = CancellationToken::new();
         // A pool of its own: connections belong to the runtime that opened them.
-        let db = Db::new(&self.database.database.url(), 8).unwrap();
+        let db = Db::new(&self.database_url(), 8).unwrap();
         let egress = Egress::new(db.clone(), self.platform.clock.clone());
         let platform = Platform { db, egress, ..self.platform.clone() };
         let stop = self.stop.clone();
@@ -103,6 +103,15 @@ impl TestApp {
         let new = NewToken { name: "test".parse().unwrap(), scopes: scopes.to_vec(), expires_at: None };
         let made = accounts::ops::create_token(&self.system(), &self.platform, &mail.parse().unwrap(), new).await;
         Client::of(&self.url, Some(made.unwrap().token))
+    }
+
+    /// A caller with this token.
+    pub fn client_with(&self, token: &str) -> Client {
+        Client::of(&self.url, Some(token.to_owned()))
+    }
+
+    pub fn database_url(&self) -> String {
+        self.database.database.url()
     }
 
     pub fn anybody(&self) -> Client {
@@ -178,6 +187,10 @@ impl Client {
 
     pub async fn put(&self, path: &str, body: &Value) -> Reply {
         self.send(self.request("PUT", path).json(body)).await
+    }
+
+    pub async fn patch(&self, path: &str, body: &Value) -> Reply {
+        self.send(self.request("PATCH", path).json(body)).await
     }
 
     /// Uploads a picture; returns the asset's id.

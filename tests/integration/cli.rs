@@ -1,0 +1,316 @@
+//! The command as people and scripts meet it: what it prints where, how it ends, and what it never says.
+#![expect(clippy::disallowed_methods, reason = "the program is tested from outside")]
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+};
+
+use renderkeep::app::lifecycle;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{self, TestPlatform, app::TestApp, postgres};
+
+/// In what is printed, any of these is a leak.
+const SECRETS: [&str; 4] = ["hunter2", "swordfish", "storekey", "07070707"];
+
+/// Everything that must be set, with a database that does not answer.
+const SETTINGS: &str = r#"
+[database]
+url = "postgres://renderkeep:hunter2@127.0.0.1:1/renderkeep"
+[storage]
+endpoint = "http://127.0.0.1:1"
+access_key = "storekey"
+secret_key = "swordfish"
+[secrets]
+root_key = "0707070707070707070707070707070707070707070707070707070707070707"
+"#;
+
+/// What a command left behind.
+struct Ran {
+    status: i32,
+    out: String,
+    err: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self { status: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+    }
+}
+
+impl Ran {
+    /// Done, with nothing on standard error; returns the result without its line end.
+    fn done(&self) -> &str {
+        assert_eq!((self.status, self.err.as_str()), (0, ""), "{}", self.out);
+        self.out.strip_suffix('\n').expect("a result ends its line")
+    }
+
+    /// Ended with this status, with nothing on standard output; returns the complaint.
+    fn refused(&self, status: i32) -> &str {
+        assert_eq!((self.status, self.out.as_str()), (status, ""), "{}", self.err);
+        &self.err
+    }
+}
+
+/// Runs the program without a variable of ours.
+fn run(arguments: &[&str]) -> Ran {
+    run_with(arguments, &[])
+}
+
+fn run_with(arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_renderkeep"));
+    let own = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RENDERKEEP_"));
+    for (name, _) in own {
+        command.env_remove(name);
+    }
+    command.env_remove("RUST_LOG").envs(environment.iter().copied());
+    command.args(arguments).stdin(Stdio::null()).output().unwrap().into()
+}
+
+/// A configuration file in a directory of its own.
+struct File {
+    _dir: TempDir,
+    path: PathBuf,
+}
+
+impl File {
+    fn new(text: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.toml");
+        fs::write(&path, text).unwrap();
+        Self { _dir: dir, path }
+    }
+
+    /// With a database that answers.
+    fn at(url: &str) -> Self {
+        Self::new(&SETTINGS.replace("postgres://renderkeep:hunter2@127.0.0.1:1/renderkeep", url))
+    }
+
+    /// The command about this file.
+    fn run(&self, words: &str) -> Ran {
+        let mut arguments: Vec<&str> = words.split(' ').collect();
+        arguments.extend(["--config", self.path.to_str().unwrap()]);
+        run(&arguments)
+    }
+}
+
+/// A database in which the organisation and its first owner are.
+async fn founded() -> (TestPlatform, File) {
+    let test = support::platform().await;
+    lifecycle::prepare(&test.platform).await.unwrap();
+    let file = File::at(&test.database.url());
+    (test, file)
+}
+
+async fn count(test: &TestPlatform, from: &str) -> i64 {
+    let client = postgres::connect(&test.database.url()).await;
+    client.query_one(&format!("select count(*) from {from}"), &[]).await.unwrap().get(0)
+}
+
+#[test]
+fn the_version_is_told_to_people_and_to_programs() {
+    let version = env!("CARGO_PKG_VERSION");
+    for words in [["--version"], ["-V"], ["version"]] {
+        assert_eq!(run(&words).done(), format!("renderkeep {version}"), "{words:?}");
+    }
+    let json: Value = serde_json::from_str(run(&["version", "--json"]).done()).unwrap();
+    assert_eq!(json["version"], version);
+}
+
+#[test]
+fn help_names_every_command_and_is_a_result() {
+    let help = run(&["--help"]);
+    let documented = ["up", "serve", "token", "user", "config", "migrate", "doctor", "openapi", "version"];
+    let offered: Vec<_> = help.done().lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).collect();
+    assert_eq!(
+        offered.into_iter().filter(|word| !word.is_empty() && !word.starts_with('-')).collect::<Vec<_>>(),
+        documented
+    );
+    for command in documented {
+        assert!(run(&[command, "--help"]).done().contains("Usage: renderkeep"), "{command}");
+    }
+    for (command, verbs) in [("token", &["create"][..]), ("user", &["add"]), ("config", &["check", "example", "show"])]
+    {
+        let help = run(&[command, "--help"]);
+        assert!(verbs.iter().all(|verb| help.done().contains(&format!("  {verb} "))), "{}", help.out);
+    }
+}
+
+#[test]
+fn wrong_usage_is_status_2_and_names_what_is_nearest() {
+    let table: [(&[&str], &str); 8] = [
+        (&["confg"], "'config'"),
+        (&["sreve"], "'serve'"),
+        (&["config", "chek"], "'check'"),
+        (&["token", "crate"], "'create'"),
+        (&["user", "ad"], "'add'"),
+        (&["up", "--dta", "d"], "'--data'"),
+        (&["version", "--jsno"], "'--json'"),
+        (&["user", "add", "--data", "d", "--mial", "a@example.org"], "'--mail'"),
+    ];
+    for (arguments, nearest) in table {
+        let complaint = run(arguments);
+        assert!(complaint.refused(2).contains(nearest), "{arguments:?}: {}", complaint.err);
+    }
+    for arguments in [&[][..], &["fly"], &["config"], &["up"], &["migrate", "--data", "d", "--config", "f"]] {
+        assert!(run(arguments).refused(2).contains("Usage: renderkeep"), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_value_that_cannot_be_is_named_with_what_can() {
+    let token = ["token", "create", "--data", "d", "--person"];
+    let add = ["user", "add", "--data", "d", "--name", "Ida", "--mail"];
+    let table: [(&[&str], &[&str], &str); 5] = [
+        (&token, &["a@example.org", "--scope", "all"], "It is one of read, write, admin, tokens."),
+        (&token, &["a@example.org", "--expires", "90"], "such as 90d"),
+        (&token, &["nobody"], "--person"),
+        (&add, &["nobody"], "--mail"),
+        (&add, &["a@example.org", "--role", "king"], "It is one of "),
+    ];
+    for (start, end, said) in table {
+        let complaint = run(&[start, end].concat());
+        assert!(complaint.refused(2).contains(said), "{end:?}: {}", complaint.err);
+    }
+}
+
+#[test]
+fn the_example_is_a_configuration_that_is_complete() {
+    let file = File::new(run(&["config", "example"]).done());
+    assert_eq!(file.run("config check").done(), "The configuration is complete and valid.");
+}
+
+#[test]
+fn a_configuration_is_checked_fault_by_fault() {
+    assert_eq!(File::new(SETTINGS).run("config check").done(), "The configuration is complete and valid.");
+    let table = [
+        (
+            SETTINGS.replace("secret_key", "secret_kye"),
+            "storage.secret_kye is not a setting. Did you mean storage.secret_key?",
+        ),
+        (SETTINGS.replace("[storage]", "[storrage]"), "storrage is not a setting. Did you mean storage?"),
+        (SETTINGS.replace("access_key = \"storekey\"", ""), "storage.access_key is not set."),
+        (SETTINGS.replace("postgres://", "mysql://"), "database.url must begin with postgres://."),
+        (SETTINGS.replace("0707070707070707", ""), "secrets.root_key must be 64 hexadecimal digits."),
+        (SETTINGS.replace("\"swordfish\"", "\"swordfish"), "is not TOML in line 7: "),
+    ];
+    for (text, said) in table {
+        let checked = File::new(&text).run("config check");
+        assert!(checked.refused(1).contains(said), "{said}: {}", checked.err);
+        assert!(checked.err.starts_with("renderkeep: "), "{}", checked.err);
+    }
+    let missing = run(&["config", "check", "--config", "/nowhere/config.toml"]);
+    assert!(missing.refused(1).contains("/nowhere/config.toml cannot be read"));
+    let file = File::new(SETTINGS);
+    let arguments = ["config", "check", "--config", file.path.to_str().unwrap()];
+    let variable = run_with(&arguments, &[("RENDERKEEP__SERVER__PROT", "1")]);
+    assert!(variable.refused(1).contains("Did you mean RENDERKEEP__SERVER__PORT?"), "{}", variable.err);
+}
+
+#[test]
+fn no_command_tells_a_secret() {
+    let broken = [
+        SETTINGS.to_owned(),
+        SETTINGS.replace("postgres://", "mysql://"),
+        SETTINGS.replace("07\"", "0x\""),
+        SETTINGS.replace("secret_key", "secret_kye"),
+        SETTINGS.replace("\"swordfish\"", "\"swordfish"),
+        SETTINGS.replace("\"swordfish\"", "swordfish"),
+        SETTINGS.replace("\"swordfish\"", "[\"swordfish\"]"),
+        SETTINGS.replace("\"postgres://", "\"postgres://%zz"),
+    ];
+    for text in broken {
+        let file = File::new(&text);
+        let path = file.path.to_str().unwrap();
+        for words in [
+            "config check",
+            "config show",
+            "migrate",
+            "doctor",
+            "doctor --json",
+            "token create --person a@example.org",
+            "user add --mail a@example.org --name Ida",
+        ] {
+            let arguments: Vec<_> = words.split(' ').chain(["--config", path]).collect();
+            // The most that it ever says.
+            let ran = run_with(&arguments, &[("RUST_LOG", "debug")]);
+            let said = format!("{}{}", ran.out, ran.err);
+            assert!(!said.is_empty(), "{words}");
+            for secret in SECRETS {
+                assert!(!said.contains(secret), "{words} tells {secret}: {said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_not_there_is_said_with_what_to_do() {
+    let nowhere = ["--data", "/nowhere/renderkeep"];
+    for words in ["token create --person a@example.org", "user add --mail a@example.org --name Ida", "config show"] {
+        let arguments: Vec<_> = words.split(' ').chain(nowhere).collect();
+        let complaint = run(&arguments);
+        assert!(complaint.refused(1).contains("renderkeep up --data /nowhere/renderkeep"), "{}", complaint.err);
+    }
+    let file = File::new(SETTINGS);
+    for words in ["token create --person a@example.org", "user add --mail a@example.org --name Ida", "migrate"] {
+        let complaint = file.run(words);
+        assert!(complaint.refused(1).contains("The database cannot be reached."), "{words}: {}", complaint.err);
+    }
+    let report = file.run("doctor --json");
+    assert_eq!(report.status, 1);
+    let report: Value = serde_json::from_str(&report.out).unwrap();
+    assert_eq!(report["good"], false);
+}
+
+#[tokio::test]
+async fn a_person_is_added_and_only_their_password_printed() {
+    let (test, file) = founded().await;
+    let added = file.run("user add --mail Ida@example.org --name Ida");
+    let password = added.done();
+    assert!(password.len() >= 12 && !password.contains(char::is_whitespace), "{password}");
+    let again = file.run("user add --mail ida@example.org --name Ida");
+    assert!(again.refused(1).contains("Somebody has this mail address already."), "{}", again.err);
+    assert_eq!(count(&test, "people where must_change_password").await, 2);
+    let audited = "audit_entries where action = 'people.add' and actor_kind = 'system'";
+    assert_eq!(count(&test, audited).await, 1, "an act of the command line");
+}
+
+#[tokio::test]
+async fn a_token_is_printed_alone_and_works_as_far_as_its_scopes() {
+    let app = TestApp::start().await;
+    let file = File::at(&app.database_url());
+    let owner = &app.owner.0;
+    let usual = file.run(&format!("token create --person {owner}"));
+    assert!(usual.done().starts_with("rk_") && !usual.done().contains('\n'), "{}", usual.out);
+    let usual = app.client_with(usual.done());
+    assert_eq!(usual.get("/api/v1/me").await.status, 200);
+    assert_eq!(usual.get("/api/v1/admin/people").await.status, 403, "read and write when no scope is given");
+    let admin = file.run(&format!("token create --person {owner} --scope read --scope admin --expires 1h"));
+    let admin = app.client_with(admin.done());
+    assert_eq!(admin.get("/api/v1/admin/people").await.status, 200);
+    app.platform.clock.advance(chrono::Duration::minutes(61));
+    assert_eq!(admin.get("/api/v1/me").await.status, 401, "an hour is over");
+    let nobody = file.run("token create --person nobody@example.org");
+    assert!(!nobody.refused(1).is_empty());
+}
+
+#[tokio::test]
+async fn a_database_of_another_version_is_refused_with_what_to_do() {
+    let database = postgres::Database::empty().await;
+    let file = File::at(&database.url());
+    let early = file.run("user add --mail a@example.org --name Ida");
+    assert!(early.refused(1).contains("Run: renderkeep migrate."), "{}", early.err);
+    assert!(file.run("migrate").done().ends_with("applied."));
+    assert_eq!(file.run("migrate").done(), "The database is at this version already.");
+}
+
+#[test]
+fn the_description_of_the_api_is_the_one_that_is_kept() {
+    let json = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    let kept = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/openapi.json");
+    assert!(json(run(&["openapi"]).done()) == json(&fs::read_to_string(kept).unwrap()));
+}
