@@ -7,6 +7,8 @@ create table people (
     password_hash text not null,
     -- True while the password is the one-time password that an administrator or the first start handed out.
     must_change_password boolean not null default true,
+    -- When the one-time password opens nothing any more.
+    one_time_until timestamptz check (one_time_until is null or must_change_password),
     password_changed_at timestamptz not null,
     deactivated_at timestamptz,
     created_at timestamptz not null,

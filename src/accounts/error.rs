@@ -11,8 +11,9 @@ use crate::{
 
 #[derive(Debug, thiserror::Error)]
 pub enum AccountsError {
-    /// The same words for an unknown mail, a wrong password and an account that is switched off.
-    #[error("This mail and password do not match, or the account is switched off.")]
+    /// The same words for an unknown mail, a wrong password, a one-time password that is over and an account that is
+    /// switched off.
+    #[error("This mail and password do not match, the one-time password is over, or the account is switched off.")]
     DoNotMatch,
     #[error("Too many tries did not fit. Until the pause is over no password is checked, not even the right one.")]
     Throttled { seconds: u32 },

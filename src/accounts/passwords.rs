@@ -48,6 +48,7 @@ impl Gate {
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, AccountsError> {
         let _place = self.room.try_acquire().map_err(|_| AccountsError::Busy)?;
         let _turn = self.at_once.acquire().await.map_err(|_| AccountsError::Busy)?;
+        metrics::counter!("renderkeep_password_hashes_total").increment(1);
         tokio::task::spawn_blocking(work).await.map_err(|error| AccountsError::Hashing(error.into()))
     }
 }

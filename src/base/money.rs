@@ -139,14 +139,12 @@ impl Money {
     }
 }
 
-/// For sentences and pages: `€0.16`, `$12.50`, `CHF 3.00`, `€0.0025`; two decimals, more only where they count.
+/// For sentences and pages: `€0.16`, `$12.50`, `CHF 3.00`, `€0.0025`, `−€2.00`; two decimals, more only where they count.
 impl fmt::Display for Money {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.micros.0 < 0 { "-" } else { "" };
-        let amount = self.micros.0.unsigned_abs();
-        let (units, rest) = (amount / 1_000_000, format!("{:06}", amount % 1_000_000));
-        let trimmed = rest.trim_end_matches('0');
-        let decimals = if trimmed.len() < 2 { rest.chars().take(2).collect() } else { trimmed.to_owned() };
+        let text = self.micros.decimal();
+        let (sign, text) = text.strip_prefix('-').map_or(("", text.as_str()), |text| ("\u{2212}", text));
+        let (units, decimals) = text.split_once('.').unwrap_or((text, "00"));
         let symbol = match self.currency.as_str() {
             "EUR" => "€".to_owned(),
             "USD" => "$".to_owned(),
@@ -157,12 +155,11 @@ impl fmt::Display for Money {
     }
 }
 
-fn grouped(units: u64) -> String {
-    let digits = units.to_string();
-    let count = digits.len();
+/// `4218` as `4,218`.
+pub fn grouped(digits: &str) -> String {
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (count - at).is_multiple_of(3) {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -179,8 +176,9 @@ mod tests {
         let show = |micros, code: &str| Money::new(Micros(micros), code.parse().unwrap()).to_string();
         assert_eq!(show(160_000, "EUR"), "€0.16");
         assert_eq!(show(2_500, "EUR"), "€0.0025");
-        assert_eq!(show(-1_234_567_000_000, "USD"), "-$1,234,567.00");
+        assert_eq!(show(-1_234_567_000_000, "USD"), "\u{2212}$1,234,567.00");
         assert_eq!(show(3_000_000, "CHF"), "CHF\u{a0}3.00");
+        assert_eq!(show(i64::MIN, "GBP"), "\u{2212}£9,223,372,036,854.775808");
     }
 
     #[test]

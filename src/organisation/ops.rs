@@ -63,7 +63,7 @@ pub async fn bootstrap(app: &Platform) -> Result<Option<FirstPassword>, Organisa
     let one_time = OneTime::of(first_password(&app.keys, first.id)?).await?;
     app.db
         .write("organisation.first_password", async |tx| {
-            accounts::store_one_time(tx, first.id, &one_time).await.map_err(OrganisationError::from)
+            accounts::store_one_time(tx, &ctx, first.id, &one_time).await.map_err(OrganisationError::from)
         })
         .await?;
     Ok(Some(FirstPassword { mail: first.mail, one_time_password: one_time.password }))

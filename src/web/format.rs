@@ -3,6 +3,8 @@
 
 use chrono::{DateTime, Datelike, Utc};
 
+use crate::base::money::{Currency, Micros, Money, grouped};
+
 /// A moment: for machines, exact for people, and as people say it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct When {
@@ -48,37 +50,14 @@ pub fn day(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     }
 }
 
-/// "€0.16"; fractions of a cent are shown, never rounded away.
+/// `Money` as it shows itself, for places that hold its parts.
 pub fn money(micros: i64, currency: &str) -> String {
-    let sign = if micros < 0 { "−" } else { "" };
-    let all = micros.unsigned_abs();
-    let (whole, rest) = (all / 1_000_000, all % 1_000_000);
-    let fraction = format!("{rest:06}");
-    let kept = fraction.trim_end_matches('0').len().max(2);
-    let fraction: String = fraction.chars().take(kept).collect();
-    format!("{sign}{}{}.{fraction}", symbol(currency), count(whole))
-}
-
-fn symbol(currency: &str) -> String {
-    match currency {
-        "EUR" => "€".into(),
-        "USD" => "$".into(),
-        "GBP" => "£".into(),
-        other => format!("{other} "),
-    }
+    Money::new(Micros(micros), currency.parse().unwrap_or(Currency::NONE)).to_string()
 }
 
 /// "4,218"
 pub fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    grouped(&number.to_string())
 }
 
 /// "1 picture", "4 pictures"
@@ -179,15 +158,6 @@ pub struct Chip {
 mod tests {
     use super::*;
     use chrono::TimeZone;
-
-    #[test]
-    fn money_keeps_fractions_of_a_cent() {
-        assert_eq!(money(160_000, "EUR"), "€0.16");
-        assert_eq!(money(2_500, "USD"), "$0.0025");
-        assert_eq!(money(1_500_000_000, "EUR"), "€1,500.00");
-        assert_eq!(money(-40_000, "CHF"), "−CHF 0.04");
-        assert_eq!(money(i64::MIN, "EUR"), "−€9,223,372,036,854.775808");
-    }
 
     #[test]
     fn times_are_said_as_people_say_them() {

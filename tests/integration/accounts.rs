@@ -175,6 +175,57 @@ async fn asvs_v6_3_8_an_unknown_mail_gets_the_answer_of_a_wrong_password() {
     assert_eq!(refused[0].get::<_, String>(1), "10.4.2.0/24");
 }
 
+/// How many passwords this test's thread has had hashed.
+fn hashes(measured: &metrics_exporter_prometheus::PrometheusHandle) -> u32 {
+    let text = measured.render();
+    let line = text.lines().find_map(|line| line.strip_prefix("renderkeep_password_hashes_total "));
+    line.map_or(0, |number| number.parse().unwrap())
+}
+
+#[tokio::test]
+async fn asvs_v6_3_8_every_refusal_costs_one_hash() {
+    let (test, first) = founded().await;
+    let app = &test.platform;
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let measured = recorder.handle();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    for (mail, password) in [
+        (first.mail.as_str(), "not the password"),
+        ("nobody@example.org", "not the password"),
+        ("nobody@example.org", ""),
+        ("no mail", "\0"),
+    ] {
+        let before = hashes(&measured);
+        assert_eq!(sign_in(app, mail, password).await.err().unwrap().code(), "auth.do_not_match");
+        assert_eq!(hashes(&measured) - before, 1, "{mail}");
+    }
+    for change in ["one_time_until = now() - interval '1 day'", "deactivated_at = now()"] {
+        rows(&test, &format!("update people set {change}")).await;
+        let before = hashes(&measured);
+        let refused = sign_in(app, &first.mail, &first.one_time_password).await;
+        assert_eq!((refused.err().unwrap().code(), hashes(&measured) - before), ("auth.do_not_match", 1), "{change}");
+    }
+}
+
+#[tokio::test]
+async fn asvs_v6_3_2_a_one_time_password_is_over_after_a_week() {
+    let (test, first) = founded().await;
+    let app = &test.platform;
+    app.clock.advance(Duration::days(7) - Duration::minutes(1));
+    let last = sign_in(app, &first.mail, &first.one_time_password).await.unwrap();
+    app.clock.advance(Duration::minutes(1));
+    let refused = sign_in(app, &first.mail, &first.one_time_password).await.err().unwrap();
+    assert_eq!(refused.code(), "auth.do_not_match");
+    let again = organisation::ops::bootstrap(app).await.unwrap().unwrap();
+    assert_eq!(again.one_time_password, first.one_time_password, "a start hands it out again");
+    assert!(sign_in(app, &first.mail, &again.one_time_password).await.is_ok());
+    // One's own password has no end, and whoever was let in may still choose it.
+    let ctx = ctx_of(app, &last.cookie).await;
+    ops::change_password(&ctx, app, None, PASSWORD, &here()).await.unwrap();
+    app.clock.advance(Duration::days(400));
+    assert!(sign_in(app, &first.mail, PASSWORD).await.is_ok());
+}
+
 #[tokio::test]
 async fn mails_are_found_in_any_spelling_and_passwords_only_as_they_are() {
     let (test, _) = settled().await;

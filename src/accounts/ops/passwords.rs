@@ -52,7 +52,7 @@ pub async fn change_password(
             if let Some(attempt) = &attempt {
                 attempt.succeeded(tx).await?;
             }
-            people::set_password(tx, person, &hash, false, ctx.clock.now()).await?;
+            people::set_password(tx, person, &hash, None, ctx.clock.now()).await?;
             sessions::revoke_all(tx, person, None, ctx.clock.now()).await?;
             let session = open(tx, ctx, app, person, &cookie, origin).await?;
             audit::record(tx, ctx, Act::done("accounts.change_password").on("person", person)).await?;
@@ -73,7 +73,7 @@ async fn proved(
         return Err(Invalid::field("current", "required", "Write your present password.").into());
     };
     let attempt = Attempt::begin(ctx, app, &secret.mail, origin).await?;
-    match attempt.fits(app, current).await? {
+    match attempt.fits(ctx, app, current).await? {
         Some((_, Verdict::Right | Verdict::RightButOutdated)) => Ok(attempt),
         _ => {
             attempt.refuse(ctx, app, origin).await?;

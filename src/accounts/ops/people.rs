@@ -1,5 +1,6 @@
 //! People as the organisation's owners manage them. Roles are the room organisation's; it calls these.
 
+use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 
 use super::proof::idle;
@@ -25,6 +26,13 @@ use crate::{
         signals::{Signal, Signals},
     },
 };
+
+/// Days in which a one-time password has to be used; after that an owner gives another.
+const ONE_TIME_DAYS: i64 = 7;
+
+fn one_time_until(ctx: &Ctx) -> DateTime<Utc> {
+    ctx.clock.now() + Duration::days(ONE_TIME_DAYS)
+}
 
 /// A password that somebody is handed and must replace. Hashed before the transaction that stores it: hashing is slow.
 #[derive(Clone)]
@@ -53,7 +61,8 @@ pub async fn add(
     one_time: &OneTime,
 ) -> Result<Person, AccountsError> {
     let (id, at) = (PersonId::new(&ctx.clock), ctx.clock.now());
-    if !people::insert(tx, people::New { id, mail, name, password_hash: &one_time.hash, at }).await? {
+    let new = people::New { id, mail, name, password_hash: &one_time.hash, one_time_until: one_time_until(ctx), at };
+    if !people::insert(tx, new).await? {
         return Err(Invalid(vec![taken()]).into());
     }
     Ok(people::find(tx, id).await?.ok_or(NotFound)?)
@@ -63,9 +72,9 @@ fn taken() -> FieldFault {
     FieldFault::new("mail", "taken", "Somebody has this mail address already.")
 }
 
-/// The one-time password of somebody who has not used theirs, stored again: the first owner's at every start.
-pub async fn store_one_time(tx: &mut Tx, person: PersonId, one_time: &OneTime) -> Result<(), AccountsError> {
-    Ok(people::rehash(tx, person, &one_time.hash).await?)
+/// The one-time password of somebody who has not used theirs, handed out again: the first owner's at every start.
+pub async fn store_one_time(tx: &mut Tx, ctx: &Ctx, person: PersonId, one_time: &OneTime) -> Result<(), AccountsError> {
+    Ok(people::renew_one_time(tx, person, &one_time.hash, one_time_until(ctx)).await?)
 }
 
 /// A new one-time password for somebody who forgot theirs: the old one and all sessions end. API tokens go on.
@@ -76,7 +85,7 @@ pub async fn give_one_time_password(ctx: &Ctx, app: &Platform, person: PersonId)
         .write("accounts.give_one_time_password", async |tx| {
             let now = ctx.clock.now();
             people::lock(tx, person).await?.filter(|secret| secret.deactivated_at.is_none()).ok_or(NotFound)?;
-            people::set_password(tx, person, &one_time.hash, true, now).await?;
+            people::set_password(tx, person, &one_time.hash, Some(one_time_until(ctx)), now).await?;
             let ended = sessions::revoke_all(tx, person, None, now).await?;
             let act = Act::done("people.one_time_password").on("person", person);
             audit::record(tx, ctx, act.details(json!({ "sessions": ended }))).await?;

@@ -39,7 +39,7 @@ pub async fn sign_in(
     before: Option<&str>,
 ) -> Result<SignedIn, AccountsError> {
     let attempt = Attempt::begin(ctx, app, mail, origin).await?;
-    let secret = attempt.fits(app, password).await?;
+    let secret = attempt.fits(ctx, app, password).await?;
     let Some((secret, verdict)) = secret else { return Err(attempt.refuse(ctx, app, origin).await?) };
     let fresh = match verdict {
         Verdict::RightButOutdated => Some(passwords::hash(password).await?),
@@ -48,7 +48,7 @@ pub async fn sign_in(
     let cookie = random::token()?;
     app.db
         .write("accounts.sign_in", async |tx| {
-            still_same(tx, &secret).await?;
+            still_same(tx, ctx, &secret).await?;
             failures::clear(tx, &attempt.source).await?;
             if let Some(hash) = &fresh {
                 people::rehash(tx, secret.id, hash).await?;
@@ -66,9 +66,9 @@ pub async fn sign_in(
 }
 
 /// Between the check and now somebody may have changed the password or switched the account off.
-async fn still_same(tx: &mut Tx, secret: &Secret) -> Result<(), AccountsError> {
+async fn still_same(tx: &mut Tx, ctx: &Ctx, secret: &Secret) -> Result<(), AccountsError> {
     match people::lock(tx, secret.id).await? {
-        Some(now) if now.password_hash == secret.password_hash && now.deactivated_at.is_none() => Ok(()),
+        Some(now) if now.password_hash == secret.password_hash && now.opens(ctx.clock.now()) => Ok(()),
         _ => Err(AccountsError::DoNotMatch),
     }
 }
@@ -121,9 +121,10 @@ impl Attempt {
             .await
     }
 
-    /// The account, when the password is its own and it is not switched off. The work is the same either way.
+    /// The account, when the password is its own and opens it. The work is the same either way.
     pub(super) async fn fits(
         &self,
+        ctx: &Ctx,
         app: &Platform,
         password: &str,
     ) -> Result<Option<(Secret, Verdict)>, AccountsError> {
@@ -136,8 +137,8 @@ impl Attempt {
                 return Err(error);
             }
         };
-        let active = self.secret.clone().filter(|secret| secret.deactivated_at.is_none());
-        Ok(active.filter(|_| verdict != Verdict::Wrong).map(|secret| (secret, verdict)))
+        let open = self.secret.clone().filter(|secret| secret.opens(ctx.clock.now()));
+        Ok(open.filter(|_| verdict != Verdict::Wrong).map(|secret| (secret, verdict)))
     }
 
     /// Writes down that the password did not fit; the same for a known and an unknown mail.
@@ -155,7 +156,9 @@ impl Attempt {
                     Some(secret) => act.on("person", secret.id),
                     None => act,
                 };
-                audit::record(tx, ctx, act.because("mail and password do not match")).await?;
+                let over = self.secret.as_ref().is_some_and(|secret| !secret.opens(ctx.clock.now()));
+                let because = if over { "switched off, or too late" } else { "mail and password do not match" };
+                audit::record(tx, ctx, act.because(because)).await?;
                 Ok(AccountsError::DoNotMatch)
             })
             .await

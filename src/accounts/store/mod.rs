@@ -19,6 +19,7 @@ pub const DATA_MAP: &[Table] = &[
             Column::personal("name", Category::Identity),
             Column::withheld("password_hash", Category::Credential),
             Column::personal("must_change_password", Category::Credential),
+            Column::personal("one_time_until", Category::Credential),
             Column::personal("password_changed_at", Category::Activity),
             Column::personal("deactivated_at", Category::Activity),
             Column::personal("created_at", Category::Activity),

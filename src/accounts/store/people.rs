@@ -55,14 +55,24 @@ pub struct Secret {
     pub name: String,
     pub password_hash: String,
     pub must_change_password: bool,
+    pub one_time_until: Option<DateTime<Utc>>,
     pub deactivated_at: Option<DateTime<Utc>>,
 }
 
+impl Secret {
+    /// Whether the right password opens anything.
+    pub fn opens(&self, now: DateTime<Utc>) -> bool {
+        self.deactivated_at.is_none() && self.one_time_until.is_none_or(|until| now < until)
+    }
+}
+
+/// A person with a one-time password.
 pub struct New<'a> {
     pub id: PersonId,
     pub mail: &'a Mail,
     pub name: &'a Name,
     pub password_hash: &'a str,
+    pub one_time_until: DateTime<Utc>,
     pub at: DateTime<Utc>,
 }
 
@@ -75,6 +85,7 @@ pub async fn insert(tx: &mut Tx, new: New<'_>) -> Result<bool, DbError> {
             people::name.eq(new.name.as_str()),
             people::password_hash.eq(new.password_hash),
             people::must_change_password.eq(true),
+            people::one_time_until.eq(new.one_time_until),
             people::password_changed_at.eq(new.at),
             people::created_at.eq(new.at),
         ))
@@ -182,17 +193,28 @@ pub async fn rehash(tx: &mut Tx, id: PersonId, hash: &str) -> Result<(), DbError
     Ok(())
 }
 
+/// The same one-time password for longer.
+pub async fn renew_one_time(tx: &mut Tx, id: PersonId, hash: &str, until: DateTime<Utc>) -> Result<(), DbError> {
+    diesel::update(people::table.find(id))
+        .set((people::password_hash.eq(hash), people::one_time_until.eq(until)))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Another password: a one-time password until `one_time_until`, or their own.
 pub async fn set_password(
     tx: &mut Tx,
     id: PersonId,
     hash: &str,
-    one_time: bool,
+    one_time_until: Option<DateTime<Utc>>,
     at: DateTime<Utc>,
 ) -> Result<(), DbError> {
     diesel::update(people::table.find(id))
         .set((
             people::password_hash.eq(hash),
-            people::must_change_password.eq(one_time),
+            people::must_change_password.eq(one_time_until.is_some()),
+            people::one_time_until.eq(one_time_until),
             people::password_changed_at.eq(at),
         ))
         .execute(&mut **tx)

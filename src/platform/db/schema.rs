@@ -355,6 +355,7 @@ diesel::table! {
         name -> Text,
         password_hash -> Text,
         must_change_password -> Bool,
+        one_time_until -> Nullable<Timestamptz>,
         password_changed_at -> Timestamptz,
         deactivated_at -> Nullable<Timestamptz>,
         created_at -> Timestamptz,

@@ -10,9 +10,10 @@ use std::{
 };
 
 use async_trait::async_trait;
+use image::RgbImage;
 use tokio_util::sync::CancellationToken;
 
-use self::paint::{Detail, Painting, Photo, STEPS, Step};
+use self::paint::{Painting, STEPS};
 use super::{Answer, Billed, Failure, Image, Progress, Provider, Watch, Work};
 use crate::base::ctx::Ctx;
 
@@ -134,18 +135,20 @@ impl Session {
             seed,
             width,
             height,
-            reference: materials.photo.as_ref().map(|rgb| Photo { rgb, width, height, strength: materials.strength }),
+            photo: materials.photo.as_deref(),
+            strength: materials.strength,
             mask: materials.mask.as_deref(),
-            detail: detail(work),
+            fine: work.parameters.get("quality").is_some_and(|quality| quality == "high"),
         };
         let (mut halt, mut at) = (None, Instant::now());
-        let painted = paint::paint(&painting, &mut |step| match self.after(&step, work, number, &mut at) {
-            None => ControlFlow::Continue(()),
-            Some(why) => {
-                halt = Some(why);
-                ControlFlow::Break(())
-            }
-        });
+        let painted =
+            paint::paint(&painting, &mut |step, preview| match self.after(step, preview, work, number, &mut at) {
+                None => ControlFlow::Continue(()),
+                Some(why) => {
+                    halt = Some(why);
+                    ControlFlow::Break(())
+                }
+            });
         match (painted, halt) {
             (Some(rgb), _) => Ok(Image { bytes: pictures::encode(rgb, work)?, seed: Some(seed) }),
             (None, Some(Halt::Failed)) => Err(Failure::failed(
@@ -158,12 +161,12 @@ impl Session {
     }
 
     /// Tells what was done and says whether to go on.
-    fn after(&self, step: &Step<'_>, work: &Work, number: u32, at: &mut Instant) -> Option<Halt> {
-        let (done, all) = (number * STEPS + step.number, work.count * STEPS);
+    fn after(&self, step: u32, preview: &RgbImage, work: &Work, number: u32, at: &mut Instant) -> Option<Halt> {
+        let (done, all) = (number * STEPS + step, work.count * STEPS);
         self.watch.progress(Progress {
             step: words(step, number, work.count),
             fraction: Some(f64::from(done) / f64::from(all.max(1))),
-            preview: step.preview.as_ref().and_then(|small| pictures::preview(small.rgb, small.width, small.height)),
+            preview: pictures::preview(preview),
         });
         if self.manner == Manner::FailLate && done * 2 >= all {
             return Some(Halt::Failed);
@@ -183,18 +186,9 @@ impl Session {
     }
 }
 
-fn words(step: &Step<'_>, number: u32, count: u32) -> String {
-    let (step, of) = (step.number, step.of);
+fn words(step: u32, number: u32, count: u32) -> String {
     match count {
-        1 => format!("Painting, step {step} of {of}"),
-        count => format!("Painting picture {} of {count}, step {step} of {of}", number + 1),
-    }
-}
-
-fn detail(work: &Work) -> Detail {
-    match work.parameters.get("quality").and_then(|value| value.as_str()) {
-        Some("low") => Detail::Draft,
-        Some("high") => Detail::Fine,
-        _ => Detail::Standard,
+        1 => format!("Painting, step {step} of {STEPS}"),
+        count => format!("Painting picture {} of {count}, step {step} of {STEPS}", number + 1),
     }
 }

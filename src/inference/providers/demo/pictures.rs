@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use image::{
-    DynamicImage, ExtendedColorType, ImageEncoder, ImageResult,
+    DynamicImage, ExtendedColorType, ImageEncoder, ImageResult, RgbImage,
     codecs::{jpeg::JpegEncoder, png::PngEncoder, webp::WebPEncoder},
     imageops::FilterType,
 };
@@ -63,9 +63,9 @@ pub fn encode(rgb: Vec<u8>, work: &Work) -> Result<Bytes, Failure> {
 }
 
 /// A small picture on the way, if it can be written.
-pub fn preview(rgb: &[u8], width: u32, height: u32) -> Option<Bytes> {
+pub fn preview(picture: &RgbImage) -> Option<Bytes> {
     let mut out = Vec::new();
-    jpeg(rgb, width, height, PASSING, &mut out).ok().map(|()| out.into())
+    jpeg(picture, picture.width(), picture.height(), PASSING, &mut out).ok().map(|()| out.into())
 }
 
 fn jpeg(rgb: &[u8], width: u32, height: u32, quality: u8, out: &mut Vec<u8>) -> ImageResult<()> {

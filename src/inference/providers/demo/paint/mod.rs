@@ -14,6 +14,10 @@ mod still;
 use std::ops::ControlFlow;
 
 use choice::Choice;
+use image::{
+    Rgb, RgbImage,
+    imageops::{FilterType, resize},
+};
 use numbers::{V3, WHITE, hash, hypot, smooth};
 use reference::Guide;
 
@@ -32,66 +36,18 @@ pub struct Painting<'a> {
     pub prompt: &'a str,
     /// Chooses everything that the words leave open.
     pub seed: u32,
-    /// Width in pixels.
+    /// In pixels.
     pub width: u32,
-    /// Height in pixels.
+    /// In pixels.
     pub height: u32,
-    /// A photo whose colours and light the picture takes over.
-    pub reference: Option<Photo<'a>>,
-    /// Alpha per pixel of the places to repaint: 255 repaints, 0 keeps the reference. Only with a reference.
-    pub mask: Option<&'a [u8]>,
-    /// How carefully edges are painted.
-    pub detail: Detail,
-}
-
-/// A photo in RGB8.
-pub struct Photo<'a> {
-    /// Width times height times three bytes.
-    pub rgb: &'a [u8],
-    /// Width in pixels.
-    pub width: u32,
-    /// Height in pixels.
-    pub height: u32,
+    /// A photo of the same size, RGB8, whose colours and light the picture takes over.
+    pub photo: Option<&'a [u8]>,
     /// How much of the photo shows, from 0 to 1.
     pub strength: f32,
-}
-
-impl Photo<'_> {
-    fn is_whole(&self) -> bool {
-        let bytes = self.width as usize * self.height as usize * 3;
-        bytes > 0 && bytes == self.rgb.len()
-    }
-}
-
-/// How carefully edges are painted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Detail {
-    /// One sample for each pixel.
-    Draft,
-    /// Hard edges are smoothed.
-    Standard,
-    /// Fine texture is smoothed too.
-    Fine,
-}
-
-/// What the watcher hears after each step.
-pub struct Step<'a> {
-    /// From 1.
-    pub number: u32,
-    /// Always `STEPS`.
-    pub of: u32,
-    /// The whole picture, small, and sharper from step to step.
-    pub preview: Option<Preview<'a>>,
-}
-
-/// A small picture in RGB8.
-pub struct Preview<'a> {
-    /// Width times height times three bytes.
-    pub rgb: &'a [u8],
-    /// Width in pixels.
-    pub width: u32,
-    /// Height in pixels.
-    pub height: u32,
+    /// Alpha per pixel of the places to repaint: 255 repaints, 0 keeps the photo. Only with a photo.
+    pub mask: Option<&'a [u8]>,
+    /// Smooths fine texture too, which takes four times as long.
+    pub fine: bool,
 }
 
 /// Shape of a picture; one unit of length is its height.
@@ -143,16 +99,15 @@ impl<'a> Easel<'a> {
     fn new(painting: &Painting<'a>) -> Self {
         let (width, height) = (painting.width.max(1), painting.height.max(1));
         let frame = Frame { aspect: width as f32 / height as f32, pixel: 1.0 / height as f32 };
-        let photo = painting.reference.as_ref().filter(|photo| photo.is_whole());
-        let guide = photo.map(|photo| Guide::new(photo, painting, width, height));
+        let guide = Guide::new(painting, width, height);
         let mut choice = Choice::read(painting.prompt, painting.seed);
         if let Some(guide) = &guide {
             choice.recolour(guide.palette, guide.strength);
         }
         let (scene, grain) = scene(&choice, frame);
-        let places: &[_] = match painting.detail {
-            Detail::Draft | Detail::Standard => &[(0.5, 0.5)],
-            Detail::Fine => &[(0.375, 0.125), (0.875, 0.375), (0.625, 0.875), (0.125, 0.625)],
+        let places: &[_] = match painting.fine {
+            true => &[(0.375, 0.125), (0.875, 0.375), (0.625, 0.875), (0.125, 0.625)],
+            false => &[(0.5, 0.5)],
         };
         Self { width, height, frame, scene, places, grain, seed: painting.seed, guide }
     }
@@ -172,18 +127,15 @@ impl<'a> Easel<'a> {
         self.guide.as_ref().map_or(new, |guide| guide.masked(new, at))
     }
 
-    /// Sides of a small picture whose long side is so many pixels in a preview.
-    fn sides(&self, long: u32) -> [u32; 2] {
-        [self.width, self.height].map(|side| (side * long / self.width.max(self.height).max(PREVIEW)).max(1))
-    }
-
-    /// The whole picture as far as a few of its pixels tell.
-    fn preview(&self, [width, height]: [u32; 2]) -> Vec<u8> {
-        let middle = |i: u32, size: u32, all: u32| (2 * i + 1) * all / (2 * size);
-        let place = |i: u32| (middle(i % width, width, self.width), middle(i / width, height, self.height));
-        let rgb: Vec<u8> = (0..width * height).map(place).flat_map(|(x, y)| self.pixel(x, y)).collect();
-        let [w, h] = self.sides(PREVIEW);
-        reference::resized(&Photo { rgb: &rgb, width, height, strength: 1.0 }, w, h).concat()
+    /// The whole picture, small, as far as so many pixels of its long side tell.
+    fn preview(&self, known: u32) -> RgbImage {
+        let sides = |long: u32| {
+            [self.width, self.height].map(|side| (side * long / self.width.max(self.height).max(PREVIEW)).max(1))
+        };
+        let ([w, h], [width, height]) = (sides(known), sides(PREVIEW));
+        let middle = |i: u32, of: u32, all: u32| (2 * i + 1) * all / (2 * of);
+        let pixel = |i, j| Rgb(self.pixel(middle(i, w, self.width), middle(j, h, self.height)));
+        resize(&RgbImage::from_fn(w, h, pixel), width, height, FilterType::Triangle)
     }
 }
 
@@ -196,20 +148,19 @@ fn tone(u: f32) -> f32 {
     s + 0.10 * (smooth(0.0, 1.0, s) - s)
 }
 
-/// Paints band by band. After each step `watch` hears of it; when it breaks, painting stops at once.
+/// Paints band by band. After each step, numbered from 1, `watch` gets the whole picture, small, and sharper from step to
+/// step; when it breaks, painting stops at once.
 ///
 /// Returns RGB8, width times height times three bytes, or nothing when stopped. A photo or a mask
 /// whose bytes do not match its size is left out.
-pub fn paint(painting: &Painting<'_>, watch: &mut dyn FnMut(Step<'_>) -> ControlFlow<()>) -> Option<Vec<u8>> {
+pub fn paint(painting: &Painting<'_>, watch: &mut dyn FnMut(u32, &RgbImage) -> ControlFlow<()>) -> Option<Vec<u8>> {
     let easel = Easel::new(painting);
     let mut out = Vec::with_capacity(easel.width as usize * easel.height as usize * 3);
-    for (number, sharpness) in (1..).zip(SHARPNESS) {
+    for (number, known) in (1..).zip(SHARPNESS) {
         for row in easel.height * (number - 1) / STEPS..easel.height * number / STEPS {
             (0..easel.width).for_each(|column| out.extend(easel.pixel(column, row)));
         }
-        let [width, height] = easel.sides(PREVIEW);
-        let rgb = easel.preview(easel.sides(sharpness));
-        if watch(Step { number, of: STEPS, preview: Some(Preview { rgb: &rgb, width, height }) }).is_break() {
+        if watch(number, &easel.preview(known)).is_break() {
             return None;
         }
     }

@@ -1,7 +1,12 @@
 //! The reference photo: its main colours, its light and dark places, and the parts of it that a mask keeps.
 
-use super::numbers::{V3, linear, v3};
-use super::{Painting, Photo};
+use image::{
+    ImageBuffer, Rgb,
+    imageops::{FilterType, resize},
+};
+
+use super::Painting;
+use super::numbers::{V3, linear};
 
 pub(super) struct Guide<'a> {
     /// At the size of the picture: with a mask the photo itself, else the photo softened to the width of a brush.
@@ -14,20 +19,26 @@ pub(super) struct Guide<'a> {
 }
 
 impl<'a> Guide<'a> {
-    pub(super) fn new(photo: &Photo<'_>, painting: &Painting<'a>, width: u32, height: u32) -> Self {
+    /// Nothing without a photo of the right size.
+    pub(super) fn new(painting: &Painting<'a>, width: u32, height: u32) -> Option<Self> {
+        let all = width as usize * height as usize;
+        let photo = painting.photo.filter(|photo| photo.len() == all * 3)?;
+        let photo = ImageBuffer::<Rgb<u8>, _>::from_raw(width, height, photo)?;
         // So many brush strokes cross the short side.
         let short = width.min(height).max(112);
         let [w, h] = [width, height].map(|side| (side * 112 / short).max(1));
-        let brushed = Photo { rgb: &resized(photo, w, h).concat(), width: w, height: h, strength: 1.0 };
-        let mask = painting.mask.filter(|mask| mask.len() == width as usize * height as usize);
-        let colours: Vec<V3> = resized(&brushed, 48, 48).into_iter().map(seen).collect();
-        Self {
-            pixels: resized(if mask.is_some() { photo } else { &brushed }, width, height),
+        let brushed = resize(&photo, w, h, FilterType::Triangle);
+        let small = resize(&brushed, 48, 48, FilterType::Triangle);
+        let colours: Vec<V3> = small.pixels().map(|pixel| seen(pixel.0)).collect();
+        let mask = painting.mask.filter(|mask| mask.len() == all);
+        let soft = || resize(&brushed, width, height, FilterType::Triangle);
+        Some(Self {
+            pixels: if mask.is_some() { pixels(&photo) } else { pixels(&soft()) },
             mask,
             mean: mean(&colours).y.max(0.05),
             palette: palette(colours),
-            strength: photo.strength.clamp(0.0, 1.0),
-        }
+            strength: painting.strength.clamp(0.0, 1.0),
+        })
     }
 
     /// The painted colour with the light, and some of the colour, of the photo; with a mask it stays as it is.
@@ -49,6 +60,10 @@ impl<'a> Guide<'a> {
     }
 }
 
+fn pixels<C: std::ops::Deref<Target = [u8]>>(picture: &ImageBuffer<Rgb<u8>, C>) -> Vec<[u8; 3]> {
+    picture.pixels().map(|pixel| pixel.0).collect()
+}
+
 /// A pixel as the eye sees it: the root of its light.
 fn seen(pixel: [u8; 3]) -> V3 {
     linear(pixel).map(f32::sqrt)
@@ -68,32 +83,4 @@ fn palette(mut colours: Vec<V3>) -> [V3; 6] {
         c * c
     });
     [(); 6].map(|()| steps.next().unwrap_or_default())
-}
-
-/// The photo cut to the shape of the picture, from its middle, and brought to its size; the same size stays exact.
-pub(super) fn resized(photo: &Photo<'_>, width: u32, height: u32) -> Vec<[u8; 3]> {
-    let scale = (photo.width as f32 / width as f32).min(photo.height as f32 / height as f32);
-    let place =
-        |i: u32, size: u32, source: u32| (i as f32 + 0.5 - size as f32 / 2.0) * scale + source as f32 / 2.0 - 0.5;
-    let columns: Vec<f32> = (0..width).map(|i| place(i, width, photo.width)).collect();
-    let rows = (0..height).map(|j| place(j, height, photo.height));
-    rows.flat_map(|y| columns.iter().map(move |x| around(photo, *x, y, scale.max(1.0)))).collect()
-}
-
-/// Mean of the pixels around a place, the nearer the heavier.
-fn around(photo: &Photo<'_>, x: f32, y: f32, reach: f32) -> [u8; 3] {
-    let (mut sum, mut total) = (V3::default(), 0.0);
-    let (left, top) = ((x - reach).ceil().max(0.0) as usize, (y - reach).ceil().max(0.0) as usize);
-    let lines = photo.rgb.chunks_exact(photo.width as usize * 3).enumerate();
-    for (j, line) in lines.skip(top).take_while(|(j, _)| *j as f32 <= y + reach) {
-        let pixels = line.chunks_exact(3).enumerate();
-        for (i, pixel) in pixels.skip(left).take_while(|(i, _)| *i as f32 <= x + reach) {
-            let weight = (1.0 - (i as f32 - x).abs() / reach) * (1.0 - (j as f32 - y).abs() / reach);
-            let &[r, g, b] = pixel else { continue };
-            sum = sum + v3(f32::from(r), f32::from(g), f32::from(b)) * weight;
-            total += weight;
-        }
-    }
-    let mean = sum * (1.0 / total);
-    [mean.x, mean.y, mean.z].map(|v| (v + 0.5) as u8)
 }
