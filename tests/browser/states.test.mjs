@@ -106,19 +106,23 @@ test('Studio after failures, and while work runs', { timeout: 180_000 }, async (
     await shoot(page, 'studio-failed', { widths: WIDTHS });
 
     await page.setViewportSize({ width: 1440, height: 1000 });
-    const { id } = await api(page, 'POST', '/generations', { model: 'demo/slow', prompt: 'a harbour in the evening', size: '512x512', count: 2 });
+    const { id } = await api(page, 'POST', '/generations', { model: 'demo/slow', prompt: 'a harbour in the evening', size: '512x512', count: 4 });
     const card = page.locator(`.gen[data-gen="${id}"]`);
     await card.locator('.tile.preview').first().waitFor();
     await page.locator('#queue-chip').click();
-    const job = page.locator(`.job[data-gen="${id}"]`);
-    await job.getByRole('progressbar').waitFor();
-    const bar = await job.getByRole('progressbar').boundingBox();
-    assert.ok(bar && bar.width > 100, `how far it is can be seen: ${bar?.width} px`);
+    // Asked until it is so: the tray shows itself anew with every change of state.
+    await page.waitForFunction((id) => (document.querySelector(`.job[data-gen="${id}"] progress`)?.getBoundingClientRect().width ?? 0) > 100, id);
     // Without axe, which takes longer than the work.
     await shoot(page, 'studio-running', { widths: WIDTHS, accessible: false });
+    await page.locator(`.job[data-gen="${id}"] button`).focus();
+    const { id: second } = await api(page, 'POST', '/generations', { model: 'demo/slow', prompt: 'a hill', size: '512x512' });
+    await page.locator(`.job[data-gen="${second}"]`).waitFor();
+    assert.equal(await page.evaluate(() => document.activeElement?.closest('.job')?.getAttribute('data-gen')), id, 'the focus stays with its work');
     await page.keyboard.press('Escape');
-    await card.getByRole('button', { name: 'Cancel' }).click();
-    await page.locator(`.gen[data-gen="${id}"][data-state=cancelled]`).waitFor();
+    for (const running of [second, id]) {
+        await page.locator(`.gen[data-gen="${running}"]`).getByRole('button', { name: 'Cancel' }).click();
+        await page.locator(`.gen[data-gen="${running}"][data-state=cancelled]`).waitFor();
+    }
     assertQuiet(page);
 });
 

@@ -22,13 +22,23 @@ element("rk-queue", (host) => {
     if (word) word.textContent = running ? "running" : waiting ? "waiting" : "Queue";
   };
 
+  /** The focus stays with the work that it was on. @param {DocumentFragment} content */
+  const show = (content) => {
+    const focused = tray.contains(document.activeElement) ? document.activeElement : null;
+    const job = focused?.closest(".job")?.getAttribute("data-gen");
+    tray.replaceChildren(content);
+    if (!focused) return;
+    const again = job ? tray.querySelector(`[data-gen="${CSS.escape(job)}"] ${focused.localName}`) : null;
+    (again instanceof HTMLElement ? again : chip).focus();
+  };
+
   const refresh = async () => {
     timer = 0;
     try {
       const content = await fragment(tray.dataset.src ?? "");
       const head = content.querySelector("header");
       count(Number(head?.dataset.running ?? 0), Number(head?.dataset.waiting ?? 0));
-      if (tray.matches(":popover-open")) tray.replaceChildren(content);
+      if (tray.matches(":popover-open")) show(content);
     } catch {
       // The chip keeps its last number; the page itself says when the server is away.
     }
