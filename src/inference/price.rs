@@ -112,12 +112,14 @@ fn same(one: &Value, other: &Value) -> bool {
 /// The defaults in the model's `schema` that its components count with. Refuses a component about a parameter that a
 /// request may leave out without anybody knowing what it gets then.
 pub fn defaults(components: &[Component], schema: &Value) -> Result<Map<String, Value>, Invalid> {
-    let required = |name: &str| schema["required"].as_array().is_some_and(|all| all.contains(&name.into()));
+    let part = |of: &Value, name: &str| of.get(name).cloned().unwrap_or_default();
+    let default = |name: &str| part(&part(schema, "properties"), name).get("default").cloned();
+    let required = |name: &str| part(schema, "required").as_array().is_some_and(|all| all.contains(&name.into()));
     let mut found = Map::new();
     for (component, at) in components.iter().zip(0..) {
         for name in component.when.keys().filter(|name| *name != "size") {
-            match schema["properties"][name].get("default") {
-                Some(value) => drop(found.insert(name.clone(), value.clone())),
+            match default(name) {
+                Some(value) => drop(found.insert(name.clone(), value)),
                 None if required(name) => {}
                 None => {
                     let message = format!("Give {name} a default in the model's parameters, or require it there.");

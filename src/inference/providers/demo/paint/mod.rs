@@ -36,9 +36,9 @@ pub struct Painting<'a> {
     pub prompt: &'a str,
     /// Chooses everything that the words leave open.
     pub seed: u32,
-    /// In pixels.
+    /// In pixels, at least one.
     pub width: u32,
-    /// In pixels.
+    /// In pixels, at least one.
     pub height: u32,
     /// A photo of the same size, RGB8, whose colours and light the picture takes over.
     pub photo: Option<&'a [u8]>,
@@ -82,46 +82,43 @@ fn scene(choice: &Choice, frame: Frame) -> (Scene, f32) {
     }
 }
 
+/// Places within a pixel where a scene is asked.
+const MIDDLE: &[(f32, f32)] = &[(0.5, 0.5)];
+const FINE: &[(f32, f32)] = &[(0.375, 0.125), (0.875, 0.375), (0.625, 0.875), (0.125, 0.625)];
+
 /// A picture, ready to be painted pixel by pixel.
 struct Easel<'a> {
-    width: u32,
-    height: u32,
+    painting: &'a Painting<'a>,
     frame: Frame,
     scene: Scene,
-    /// Places within a pixel where the scene is asked.
-    places: &'static [(f32, f32)],
     grain: f32,
-    seed: u32,
     guide: Option<Guide<'a>>,
 }
 
 impl<'a> Easel<'a> {
-    fn new(painting: &Painting<'a>) -> Self {
-        let (width, height) = (painting.width.max(1), painting.height.max(1));
-        let frame = Frame { aspect: width as f32 / height as f32, pixel: 1.0 / height as f32 };
-        let guide = Guide::new(painting, width, height);
+    fn new(painting: &'a Painting<'a>) -> Self {
+        let (width, height) = (painting.width as f32, painting.height as f32);
+        let frame = Frame { aspect: width / height, pixel: 1.0 / height };
+        let guide = Guide::new(painting);
         let mut choice = Choice::read(painting.prompt, painting.seed);
         if let Some(guide) = &guide {
             choice.recolour(guide.palette, guide.strength);
         }
         let (scene, grain) = scene(&choice, frame);
-        let places: &[_] = match painting.fine {
-            true => &[(0.375, 0.125), (0.875, 0.375), (0.625, 0.875), (0.125, 0.625)],
-            false => &[(0.5, 0.5)],
-        };
-        Self { width, height, frame, scene, places, grain, seed: painting.seed, guide }
+        Self { painting, frame, scene, grain, guide }
     }
 
     fn pixel(&self, column: u32, row: u32) -> [u8; 3] {
-        let (x, y, at) = (column as f32, row as f32, row as usize * self.width as usize + column as usize);
-        let Frame { aspect, pixel } = self.frame;
-        let samples = self.places.iter().map(|p| (self.scene)((x + p.0) * pixel, (y + p.1) * pixel));
-        let c = samples.fold(V3::default(), |sum, c| sum + c) * (1.0 / self.places.len() as f32);
+        let Painting { width, seed, fine, .. } = *self.painting;
+        let (x, y, at) = (column as f32, row as f32, (row * width + column) as usize);
+        let (Frame { aspect, pixel }, places) = (self.frame, if fine { FINE } else { MIDDLE });
+        let samples = places.iter().map(|p| (self.scene)((x + p.0) * pixel, (y + p.1) * pixel));
+        let c = samples.fold(V3::default(), |sum, c| sum + c) * (1.0 / places.len() as f32);
         let c = self.guide.as_ref().map_or(c, |guide| guide.over(c, at));
         // Corners are a little darker.
         let radius = hypot(x * pixel - aspect / 2.0, y * pixel - 0.5) / hypot(aspect / 2.0, 0.5);
         let tone = (c * (1.0 - 0.16 * radius.powi(4))).map(tone);
-        let [a, b] = [self.seed, self.seed ^ 0x55].map(|seed| hash(column as i32, row as i32, seed));
+        let [a, b] = [seed, seed ^ 0x55].map(|seed| hash(column as i32, row as i32, seed));
         let new = tone + WHITE * ((a + b - 1.0) * self.grain * (1.25 - tone.y));
         let new = [new.x, new.y, new.z].map(|v| (v * 255.0 + 0.5) as u8);
         self.guide.as_ref().map_or(new, |guide| guide.masked(new, at))
@@ -129,12 +126,11 @@ impl<'a> Easel<'a> {
 
     /// The whole picture, small, as far as so many pixels of its long side tell.
     fn preview(&self, known: u32) -> RgbImage {
-        let sides = |long: u32| {
-            [self.width, self.height].map(|side| (side * long / self.width.max(self.height).max(PREVIEW)).max(1))
-        };
+        let (all, tall) = (self.painting.width, self.painting.height);
+        let sides = |long: u32| [all, tall].map(|side| (side * long / all.max(tall).max(PREVIEW)).max(1));
         let ([w, h], [width, height]) = (sides(known), sides(PREVIEW));
         let middle = |i: u32, of: u32, all: u32| (2 * i + 1) * all / (2 * of);
-        let pixel = |i, j| Rgb(self.pixel(middle(i, w, self.width), middle(j, h, self.height)));
+        let pixel = |i, j| Rgb(self.pixel(middle(i, w, all), middle(j, h, tall)));
         resize(&RgbImage::from_fn(w, h, pixel), width, height, FilterType::Triangle)
     }
 }
@@ -155,10 +151,10 @@ fn tone(u: f32) -> f32 {
 /// whose bytes do not match its size is left out.
 pub fn paint(painting: &Painting<'_>, watch: &mut dyn FnMut(u32, &RgbImage) -> ControlFlow<()>) -> Option<Vec<u8>> {
     let easel = Easel::new(painting);
-    let mut out = Vec::with_capacity(easel.width as usize * easel.height as usize * 3);
+    let mut out = Vec::with_capacity(painting.width as usize * painting.height as usize * 3);
     for (number, known) in (1..).zip(SHARPNESS) {
-        for row in easel.height * (number - 1) / STEPS..easel.height * number / STEPS {
-            (0..easel.width).for_each(|column| out.extend(easel.pixel(column, row)));
+        for row in painting.height * (number - 1) / STEPS..painting.height * number / STEPS {
+            (0..painting.width).for_each(|column| out.extend(easel.pixel(column, row)));
         }
         if watch(number, &easel.preview(known)).is_break() {
             return None;

@@ -51,11 +51,9 @@ pub(super) fn scene(choice: &Choice, frame: Frame) -> Scene {
     let mut layer = |k: u8| {
         let (d, seed) = (f32::from(k) / 5.0, rng.seed());
         let foot = if sea { horizon } else { horizon - 0.18 + (shore - horizon + 0.18) * d.powf(1.5) * 0.74 };
-        let rise = |at: f32| {
-            if sea { island(at, (at - x) / frame.aspect, seed) } else { range(d, at, x / frame.aspect, seed) }
-        };
-        let columns = 0..=(frame.aspect / frame.pixel) as u32;
-        let crest = columns.map(|i| foot - rise((i as f32 + 0.5) * frame.pixel)).collect();
+        let rise = if sea { island } else { range };
+        let columns = (0..=(frame.aspect / frame.pixel) as u32).map(|i| (i as f32 + 0.5) * frame.pixel);
+        let crest = columns.map(|at| foot - rise(d, at, x, frame.aspect, seed)).collect();
         Layer { crest, body: bodies.at(d.powf(0.76)), d, trees: if k > 3 { 4.5 * d - 2.6 } else { 0.0 }, seed }
     };
     let view = Outdoors {
@@ -76,15 +74,15 @@ pub(super) fn scene(choice: &Choice, frame: Frame) -> Scene {
 }
 
 /// Height of a crest above its foot: the far ones are sharp, the second has the peak that carries the picture.
-fn range(d: f32, x: f32, sun: f32, seed: u32) -> f32 {
+fn range(d: f32, x: f32, sun: f32, aspect: f32, seed: u32) -> f32 {
     let rough = if d < 0.7 { ridged(x * (2.1 - 0.7 * d), 0.0, 7.0, seed) } else { fbm(x * 1.5, 0.0, 7.0, seed) };
-    let peak = if d == 0.2 { 0.17 * (-(x / 1.4 + sun - 1.1).abs() / 0.15).exp() } else { 0.0 };
+    let peak = if d == 0.2 { 0.17 * (-(x / 1.4 + sun / aspect - 1.1).abs() / 0.15).exp() } else { 0.0 };
     (0.20 - 0.08 * d) * (rough - 0.52) * if d < 0.5 { 2.3 } else { 1.6 } + peak * (0.5 + rough)
 }
 
 /// Land keeps clear of the sun.
-fn island(x: f32, off: f32, seed: u32) -> f32 {
-    0.22 * (fbm(x * 1.8, 0.0, 6.0, seed) - 0.53 + 0.25 * off.abs()).max(-0.1) - 0.003
+fn island(_: f32, x: f32, sun: f32, aspect: f32, seed: u32) -> f32 {
+    0.22 * (fbm(x * 1.8, 0.0, 6.0, seed) - 0.53 + 0.25 * ((x - sun) / aspect).abs()).max(-0.1) - 0.003
 }
 
 impl Outdoors {

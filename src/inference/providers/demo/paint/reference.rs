@@ -20,7 +20,8 @@ pub(super) struct Guide<'a> {
 
 impl<'a> Guide<'a> {
     /// Nothing without a photo of the right size.
-    pub(super) fn new(painting: &Painting<'a>, width: u32, height: u32) -> Option<Self> {
+    pub(super) fn new(painting: &Painting<'a>) -> Option<Self> {
+        let Painting { width, height, .. } = *painting;
         let all = width as usize * height as usize;
         let photo = painting.photo.filter(|photo| photo.len() == all * 3)?;
         let photo = ImageBuffer::<Rgb<u8>, _>::from_raw(width, height, photo)?;
