@@ -75,10 +75,15 @@ impl EgressQuery {
             person: self.person,
             generation: self.generation,
             outcomes: self.outcome.into_iter().collect(),
-            status: self.status,
+            status: self.status.map(status).transpose()?,
             since: self.since.as_deref().map(time).transpose()?,
         })
     }
+}
+
+fn status(number: u16) -> Result<u16, Invalid> {
+    let wrong = || Invalid::field("status", "out_of_range", "A status is a number from 100 to 999.");
+    (100..=999).contains(&number).then_some(number).ok_or_else(wrong)
 }
 
 fn time(text: &str) -> Result<DateTime<Utc>, Invalid> {

@@ -118,7 +118,7 @@ async fn list_generations(
     let page = query.page(&guard.app.keys, request.path(), query.value.limit, query.value.cursor.as_deref())?;
     let filter = Filter {
         state: query.value.state,
-        model: query.value.model.clone(),
+        model: query.value.model()?,
         person: query.value.person.map(PersonId::uuid),
         open: false,
     };

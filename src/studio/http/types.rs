@@ -92,6 +92,14 @@ pub struct Resolution {
     pub reason: String,
 }
 
+impl ListQuery {
+    /// The model whose generations are wanted.
+    pub fn model(&self) -> Result<Option<String>, Invalid> {
+        let wrong = || Invalid::field("model", "too_long", "No model has a name of more than 255 characters.");
+        self.model.clone().map(|name| if name.chars().count() > 255 { Err(wrong()) } else { Ok(name) }).transpose()
+    }
+}
+
 /// From the wire into the room's own words; everything wrong at once.
 pub fn parse_request(request: GenerationRequest) -> Result<NewGeneration, Invalid> {
     let mut faults = Vec::new();

@@ -314,6 +314,8 @@ async fn a_destination_that_is_switched_off_gets_nothing_and_nobody_pays() {
     assert_eq!(calls["items"][0]["generation"], accepted["id"], "{calls}");
     assert!(owner.get("/api/v1/admin/egress?outcome=answered").await.json()["items"].as_array().unwrap().is_empty());
 
+    refused(&owner.get("/api/v1/admin/egress?status=99").await, "status", "out_of_range");
+
     owner.patch(&address, &json!({"enabled": true})).await;
     let retried = made_again(&owner, &accepted).await;
     assert_eq!(retried["state"], "succeeded", "{retried}");

@@ -104,6 +104,8 @@ async fn queries_are_strict() {
         let reply = owner.get(&format!("/api/v1/generations?{query}")).await;
         assert_eq!((reply.status, reply.code().as_str()), (422, "request.invalid"), "{query}: {:?}", reply.body);
     }
+    let long = owner.get(&format!("/api/v1/generations?model={}", "x".repeat(256))).await;
+    assert_eq!((long.status, &long.json()["fields"][0]["name"]), (422, &"model".into()));
     for path in ["/api/v1/generations/ast_01jd0t6ck9f8ktr0v2m7d1e2qa", "/api/v1/generations/7", "/api/v1/nothing"] {
         assert_eq!(owner.get(path).await.code(), "not_found", "{path}");
     }
