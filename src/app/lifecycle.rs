@@ -46,13 +46,14 @@ pub type StoreDirectory = Option<PathBuf>;
 
 /// Opens everything that the server stands on: the database with this version's schema, the store with its bucket.
 pub async fn open(config: Config, store_directory: StoreDirectory, notices: Notices) -> anyhow::Result<Platform> {
-    let applied = migrate::run(config.database.url.expose_secret()).await.context(
+    // First, because it refuses settings that must not be used, and nothing has been changed yet.
+    let (platform, minio) = assemble(config, store_directory, notices)?;
+    let applied = migrate::run(platform.config.database.url.expose_secret()).await.context(
         "The database could not be brought to this version. Check that PostgreSQL runs and that database.url is right.",
     )?;
     if applied > 0 {
         tracing::info!(applied, "migrations were applied");
     }
-    let (platform, minio) = assemble(config, store_directory, notices)?;
     minio.prepare().await.context(
         "The store did not answer. Check that it runs and that storage.endpoint, storage.bucket and its keys are right.",
     )?;
@@ -86,11 +87,14 @@ pub fn assemble(
 
 fn root_key(config: &Config) -> anyhow::Result<[u8; 32]> {
     let text = config.secrets.root_key.expose_secret();
-    data_encoding::HEXLOWER_PERMISSIVE
-        .decode(text.trim().as_bytes())
-        .ok()
-        .and_then(|bytes| bytes.try_into().ok())
-        .context("secrets.root_key is not 64 hexadecimal digits; make one with: openssl rand -hex 32")
+    let key: Option<[u8; 32]> =
+        data_encoding::HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+    let key = key.context("secrets.root_key is not 64 hexadecimal digits. Make one with: openssl rand -hex 32")?;
+    anyhow::ensure!(
+        key != [0; 32],
+        "secrets.root_key is the sample of `config example`, which everybody knows. Make one with: openssl rand -hex 32"
+    );
+    Ok(key)
 }
 
 /// The organisation and its first owner on the first start, and the catalog on every start. Returns the one-time

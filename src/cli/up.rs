@@ -45,7 +45,7 @@ pub(super) struct Up {
     /// Where everything is kept; made when it is not there.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// The port of the pages and the API; chosen once and kept when not given.
+    /// The port of the pages and the API; chosen once and kept when not given. 0: any that is free.
     #[arg(long, value_name = "N")]
     port: Option<u16>,
 }

@@ -93,13 +93,15 @@ impl Directory {
         Ok(())
     }
 
-    /// The address to answer at, taken now: `port` when given, else the kept one, else the usual one if it is free.
+    /// The address to answer at, taken now: `port` when given, else the kept one, else the usual one if it is free. 0 is
+    /// the kept one or any.
     pub fn listen(&self, port: Option<u16>) -> Result<TcpListener, Refusal> {
         let kept = read::<Ports>(&self.path.join("ports.json"))?.map(|ports| ports.http);
         let bind = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-        match port.filter(|port| *port != 0).or(kept) {
-            Some(port) => bind(port).map_err(|error| port_taken(port, &error)),
-            None => bind(USUAL_PORT).or_else(|_| free_port()),
+        match (port.filter(|port| *port != 0).or(kept), port) {
+            (Some(port), _) => bind(port).map_err(|error| port_taken(port, &error)),
+            (None, Some(_)) => free_port(),
+            (None, None) => bind(USUAL_PORT).or_else(|_| free_port()),
         }
     }
 

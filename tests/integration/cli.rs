@@ -266,6 +266,13 @@ fn what_is_not_there_is_said_with_what_to_do() {
     assert_eq!(report["good"], false);
 }
 
+#[test]
+fn the_root_key_of_the_example_is_refused_before_anything_is_asked() {
+    let file = File::new(&SETTINGS.replace(&"07".repeat(32), &"00".repeat(32)));
+    let complaint = file.run("serve --roles worker");
+    assert!(complaint.refused(1).contains("the sample of `config example`"), "{}", complaint.err);
+}
+
 #[tokio::test]
 async fn a_person_is_added_and_only_their_password_printed() {
     let (test, file) = founded().await;

@@ -95,9 +95,10 @@ impl Place {
         command
     }
 
-    /// Starts it with these variables; `ready` says when it answers.
+    /// Starts it with these variables; `ready` says when it answers. Its port is its own: the usual one goes to whoever
+    /// comes first, and could be another's at the next start.
     pub fn up(&self, environment: &[(&str, &str)]) -> Up {
-        let mut command = self.command(&["up"]);
+        let mut command = self.command(&["up", "--port", "0"]);
         command.envs(environment.iter().copied()).stdin(Stdio::null()).stdout(Stdio::null());
         Up(command.spawn().unwrap())
     }
