@@ -71,7 +71,7 @@ pub struct ListQuery {
 #[serde(deny_unknown_fields)]
 pub struct PreviewQuery {
     /// Makes every preview's address its own.
-    #[param(minimum = 0)]
+    #[param(minimum = 0, maximum = 4294967295u32)]
     #[expect(dead_code, reason = "there is only the newest preview")]
     pub version: Option<u32>,
 }
