@@ -5,6 +5,9 @@ use url::Url;
 
 use super::{Config, ConfiguredModel, ConfiguredProvider, Faults};
 
+/// What a model can be said to do; the names of the catalog's tasks.
+pub const TASKS: [&str; 3] = ["text-to-image", "image-to-image", "inpaint"];
+
 /// Everything that is wrong, not only the first.
 pub fn check(config: &Config) -> Result<(), Faults> {
     let mut faults = Vec::new();
@@ -82,8 +85,7 @@ fn model(model: &ConfiguredModel, expect: &mut impl FnMut(bool, &str)) {
     expect(name, "inference.providers.models.name must have 1 to 180 bytes.");
     let sizes = !model.sizes.is_empty() && model.sizes.iter().all(|size| is_size(size));
     expect(sizes, "inference.providers.models.sizes must be a list such as [\"1024x1024\"].");
-    let task = |task: &String| matches!(task.as_str(), "text-to-image" | "image-to-image" | "inpaint");
-    let tasks = !model.tasks.is_empty() && model.tasks.iter().all(task);
+    let tasks = !model.tasks.is_empty() && model.tasks.iter().all(|task| TASKS.contains(&task.as_str()));
     expect(tasks, "inference.providers.models.tasks must be a list of text-to-image, image-to-image and inpaint.");
     let count = (1..=16).contains(&model.max_count);
     expect(count, "inference.providers.models.max_count must be between 1 and 16.");

@@ -7,7 +7,7 @@ mod example;
 mod load;
 mod sections;
 
-pub use check::check;
+pub use check::{TASKS, check};
 pub use example::{example, show};
 pub use load::{Sources, load};
 pub use sections::{

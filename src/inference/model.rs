@@ -365,3 +365,13 @@ fn check_prompt(prompt: &str) -> Option<FieldFault> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_knows_the_same_tasks() {
+        assert_eq!(Task::ALL.map(Task::as_str), crate::config::TASKS);
+    }
+}

@@ -112,9 +112,9 @@ fn same(one: &Value, other: &Value) -> bool {
 /// The defaults in the model's `schema` that its components count with. Refuses a component about a parameter that a
 /// request may leave out without anybody knowing what it gets then.
 pub fn defaults(components: &[Component], schema: &Value) -> Result<Map<String, Value>, Invalid> {
-    let part = |of: &Value, name: &str| of.get(name).cloned().unwrap_or_default();
-    let default = |name: &str| part(&part(schema, "properties"), name).get("default").cloned();
-    let required = |name: &str| part(schema, "required").as_array().is_some_and(|all| all.contains(&name.into()));
+    let default = |name: &str| schema.get("properties")?.get(name)?.get("default").cloned();
+    let all_required = schema.get("required").and_then(Value::as_array);
+    let required = |name: &str| all_required.is_some_and(|all| all.iter().any(|one| one == name));
     let mut found = Map::new();
     for (component, at) in components.iter().zip(0..) {
         for name in component.when.keys().filter(|name| *name != "size") {

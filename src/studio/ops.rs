@@ -251,8 +251,11 @@ pub async fn preview(
     id: GenerationId,
 ) -> Result<Option<(i32, Vec<u8>)>, StudioError> {
     let mut conn = app.db.read().await?;
-    store::find(&mut conn, grant, id).await?.ok_or(NotFound)?;
-    Ok(store::preview(&mut conn, grant, id).await?)
+    let found = store::preview(&mut conn, grant, id).await?;
+    if found.is_none() {
+        store::find(&mut conn, grant, id).await?.ok_or(NotFound)?;
+    }
+    Ok(found)
 }
 
 /// Running and waiting generations of a person, for the queue chip.

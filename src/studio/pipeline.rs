@@ -334,7 +334,6 @@ impl Pipeline {
         let model =
             inference::ops::upstream_name(&self.app, &generation.model).await.map_err(|error| unavailable(&error))?;
         let card = self.price_card(generation).await.map_err(|error| unavailable(&error))?;
-        let parameters = generation.parameters.clone();
         Ok(Work {
             generation: generation.id,
             person: generation.person,
@@ -344,7 +343,10 @@ impl Pipeline {
             count: generation.count,
             seed: generation.effective_seed(),
             send_seed: generation.seed.is_some(),
-            parameters: card.map_or(parameters.clone(), |card| card.completed(&parameters)),
+            parameters: match card {
+                Some(card) => card.completed(&generation.parameters),
+                None => generation.parameters.clone(),
+            },
             references,
             held: generation.held,
         })

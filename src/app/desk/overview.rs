@@ -86,8 +86,11 @@ async fn parts(ctx: &Ctx, app: &Platform) -> Result<Vec<HealthPart>, Problem> {
 fn disk(app: &Platform) -> Option<HealthPart> {
     let space = Space::of(app.config.storage.directory.as_deref()?).ok()?;
     let detail = format!("{} of {} are free", format::bytes(space.free), format::bytes(space.all));
-    let state = if space.is_scarce() { "Nearly full" } else { "Has room" };
-    Some(watched("Disk", "Pictures and database", !space.is_scarce(), state, detail))
+    let about = "Where the pictures are";
+    Some(match space.is_scarce() {
+        true => HealthPart { tone: Tone::Warn, ..watched("Disk", about, false, "Nearly full", detail) },
+        false => watched("Disk", about, true, "Has room", detail),
+    })
 }
 
 fn watched(name: &str, about: &str, up: bool, state: &str, detail: String) -> HealthPart {

@@ -6,7 +6,6 @@ use diesel::{
     prelude::*,
 };
 use diesel_async::RunQueryDsl;
-
 use uuid::Uuid;
 
 use crate::{
@@ -16,7 +15,10 @@ use crate::{
         money::Micros,
         paging::{Page, PageRequest},
     },
-    platform::db::{Conn, DbError, schema::generations as g},
+    platform::db::{
+        Conn, DbError,
+        schema::generations::{self, dsl as g},
+    },
 };
 
 /// How much of everybody's work runs, waits, and needs a decision.
@@ -31,7 +33,7 @@ pub struct Queue {
 }
 
 pub async fn queue(conn: &mut Conn, _grant: &Grant<HealthRead>) -> Result<Queue, DbError> {
-    let rows: Vec<(String, i64, Option<DateTime<Utc>>)> = g::table
+    let rows: Vec<(String, i64, Option<DateTime<Utc>>)> = g::generations
         .filter(g::ended_at.is_null())
         .group_by(g::state)
         .select((g::state, count_star(), min(g::created_at)))
@@ -61,23 +63,29 @@ pub struct Lost {
     pub sent_at: DateTime<Utc>,
 }
 
-const LOST: Columns =
-    (g::id, g::person_id, g::model_id, g::provider, g::count, g::held_micros, g::created_at, g::started_at);
-
-type Columns = (g::id, g::person_id, g::model_id, g::provider, g::count, g::held_micros, g::created_at, g::started_at);
-
-type LostRow = (Uuid, Uuid, String, String, i32, i64, DateTime<Utc>, Option<DateTime<Utc>>);
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = generations)]
+struct LostRow {
+    id: Uuid,
+    person_id: Uuid,
+    model_id: String,
+    provider: String,
+    count: i32,
+    held_micros: i64,
+    created_at: DateTime<Utc>,
+    started_at: Option<DateTime<Utc>>,
+}
 
 impl From<LostRow> for Lost {
-    fn from((id, person, model, provider, count, held, created_at, started_at): LostRow) -> Self {
+    fn from(row: LostRow) -> Self {
         Self {
-            id: id.into(),
-            person: person.into(),
-            model,
-            provider,
-            count: u32::try_from(count).unwrap_or(1),
-            held: Micros(held),
-            sent_at: started_at.unwrap_or(created_at),
+            id: row.id.into(),
+            person: row.person_id.into(),
+            model: row.model_id,
+            provider: row.provider,
+            count: u32::try_from(row.count).unwrap_or(1),
+            held: Micros(row.held_micros),
+            sent_at: row.started_at.unwrap_or(row.created_at),
         }
     }
 }
@@ -88,12 +96,12 @@ pub async fn lost(
     _grant: &Grant<GenerationsResolve>,
     page: &PageRequest,
 ) -> Result<Page<Lost>, DbError> {
-    let mut query = g::table.filter(g::state.eq("unknown")).order(g::id.desc()).limit(page.fetch()).into_boxed();
+    let mut query = g::generations.filter(g::state.eq("unknown")).order(g::id.desc()).limit(page.fetch()).into_boxed();
     if let Some(before) = page.before {
         query = query.filter(g::id.lt(before));
     }
-    let rows: Vec<LostRow> = query.select(LOST).load(conn).await?;
-    let page = Page::from_fetched(rows, page, |row| row.0);
+    let rows: Vec<LostRow> = query.select(LostRow::as_select()).load(conn).await?;
+    let page = Page::from_fetched(rows, page, |row| row.id);
     Ok(page.map(Lost::from))
 }
 
@@ -103,6 +111,6 @@ pub async fn find_lost(
     _grant: &Grant<GenerationsResolve>,
     id: GenerationId,
 ) -> Result<Option<Lost>, DbError> {
-    let found = g::table.filter(g::id.eq(id.uuid()).and(g::state.eq("unknown"))).select(LOST);
+    let found = g::generations.filter(g::id.eq(id.uuid()).and(g::state.eq("unknown"))).select(LostRow::as_select());
     Ok(found.first::<LostRow>(conn).await.optional()?.map(Lost::from))
 }
