@@ -1,1 +1,1 @@
-drop table objects, idempotency_keys, egress_calls, egress_destinations, audit_entries, schedule, jobs;
+drop table objects, idempotency_keys, egress_calls, egress_destinations, audit_entries, schedule, jobs, owner_keys, organisation_keys;

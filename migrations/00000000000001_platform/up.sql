@@ -1,5 +1,25 @@
 -- What the platform itself keeps: background work, the audit log, what left the house, kept answers, stored objects.
 
+-- Keys, each sealed by the one above it; see src/platform/keyring.
+create table organisation_keys (
+    singleton boolean primary key default true check (singleton),
+    -- Which root key opens it.
+    root_key_id text not null check (root_key_id ~ '^[0-9a-f]{16}$'),
+    sealed_key bytea not null,
+    created_at timestamptz not null,
+    sealed_at timestamptz not null
+);
+
+create table owner_keys (
+    owner_id uuid primary key,
+    kind text not null check (kind in ('person', 'workspace', 'guest')),
+    -- Which epoch key opens it. That one is in no backup of this database.
+    epoch integer not null check (epoch > 0),
+    sealed_key bytea not null,
+    created_at timestamptz not null
+);
+create index owner_keys_epoch on owner_keys (epoch);
+
 create table jobs (
     id uuid primary key,
     queue text not null,

@@ -2,8 +2,13 @@
 
 create table people (
     id uuid primary key,
-    mail text not null check (mail = lower(mail) and octet_length(mail) <= 255),
-    name text not null check (octet_length(name) between 1 and 255),
+    -- Sealed with the person's key, like the name.
+    mail bytea not null check (octet_length(mail) <= 512),
+    -- Keyed, of the address in lower case: nobody has the same twice, and a person is found by theirs.
+    mail_hash bytea not null unique check (octet_length(mail_hash) = 32),
+    name bytea not null check (octet_length(name) <= 512),
+    -- Blind index over mail and name.
+    words bigint[] not null,
     password_hash text not null,
     -- True while the password is the one-time password that an administrator or the first start handed out.
     must_change_password boolean not null default true,
@@ -11,9 +16,9 @@ create table people (
     one_time_until timestamptz check (one_time_until is null or must_change_password),
     password_changed_at timestamptz not null,
     deactivated_at timestamptz,
-    created_at timestamptz not null,
-    unique (mail)
+    created_at timestamptz not null
 );
+create index people_words on people using gin (words);
 
 create table sessions (
     id uuid primary key,
@@ -31,7 +36,8 @@ create index sessions_person on sessions (person_id, id desc);
 create table api_tokens (
     id uuid primary key,
     person_id uuid not null references people (id) on delete cascade,
-    name text not null check (octet_length(name) between 1 and 255),
+    -- Sealed with the person's key.
+    name bytea not null check (octet_length(name) <= 512),
     scopes text[] not null check (cardinality(scopes) > 0),
     -- The last characters, to tell two tokens apart on the page.
     hint text not null check (octet_length(hint) <= 8),

@@ -11,10 +11,13 @@ create table assets (
     width integer not null check (width > 0),
     height integer not null check (height > 0),
     sha256 bytea not null check (octet_length(sha256) = 32),
+    -- Sealed with the person's key, like name and labels.
     thumbhash bytea not null,
-    name text not null check (octet_length(name) between 1 and 255),
+    name bytea not null check (octet_length(name) <= 512),
+    -- Blind index over what the asset can be found by: its name, and the prompt that it was made from.
+    words bigint[] not null,
     generation_id uuid,
-    labels text[] not null default '{}',
+    labels bytea,
     rating integer check (rating between 1 and 5),
     created_at timestamptz not null,
     trashed_at timestamptz
@@ -22,6 +25,7 @@ create table assets (
 create index assets_live on assets (workspace_id, person_id, id desc) where trashed_at is null;
 create index assets_trash on assets (workspace_id, person_id, id desc) where trashed_at is not null;
 create index assets_purge on assets (trashed_at) where trashed_at is not null;
+create index assets_words on assets using gin (words);
 create index assets_generation on assets (generation_id) where generation_id is not null;
 
 create table asset_thumbnails (

@@ -7,11 +7,14 @@ create table generations (
     model_id text not null,
     provider_id uuid not null,
     provider text not null,
-    prompt text not null check (octet_length(prompt) > 0),
+    -- Sealed with the person's key, like parameters and error_message.
+    prompt bytea not null,
+    -- Blind index over the prompt.
+    words bigint[] not null,
     size text not null,
     count integer not null check (count between 1 and 16),
     seed bigint check (seed between 0 and 4294967295),
-    parameters jsonb not null,
+    parameters bytea not null,
     state text not null default 'queued'
         check (state in ('queued', 'submitting', 'running', 'storing', 'succeeded', 'failed', 'cancelled', 'expired', 'unknown')),
     price_card_id uuid not null,
@@ -20,7 +23,7 @@ create table generations (
     overage_micros bigint check (overage_micros >= 0),
     currency text not null check (currency ~ '^[A-Z]{3}$'),
     error_code text,
-    error_message text,
+    error_message bytea,
     error_retryable boolean,
     attempts integer not null default 0 check (attempts >= 0),
     retry_of uuid references generations (id),
@@ -39,6 +42,7 @@ create table generations (
     check ((ended_at is null) = (actual_micros is null))
 );
 create index generations_person on generations (person_id, id desc);
+create index generations_words on generations using gin (words);
 create index generations_open on generations (not_before, id) where ended_at is null;
 create unique index generations_retry on generations (retry_of, id) where retry_of is not null;
 
@@ -82,7 +86,8 @@ create table generation_progress (
     step text not null,
     fraction double precision check (fraction between 0 and 1),
     preview_version integer not null default 0,
-    preview bytea check (octet_length(preview) <= 262144)
+    -- Sealed with the person's key.
+    preview bytea check (octet_length(preview) <= 263168)
 );
 
 -- State changes of one person's generations, numbered without gaps per person, kept for a day.
@@ -95,8 +100,8 @@ create table generation_events (
     person_id uuid not null,
     number bigint not null,
     generation_id uuid not null references generations (id) on delete cascade,
-    -- The changing part of the generation at that moment, without prompt or pictures.
-    snapshot jsonb not null,
+    -- The changing part of the generation at that moment, without prompt or pictures; sealed with the person's key.
+    snapshot bytea not null,
     at timestamptz not null,
     primary key (person_id, number)
 );

@@ -215,7 +215,7 @@ pub struct PeopleFilter {
     pub mail: Option<String>,
     /// `false`: those who are switched off.
     pub active: Option<bool>,
-    /// Letters of a name or a mail.
+    /// Words of a name or a mail, or how they begin.
     pub search: Option<String>,
 }
 

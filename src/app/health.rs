@@ -8,13 +8,19 @@ use actix_web::{
     },
     web,
 };
+use diesel_async::SimpleAsyncConnection;
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::rooms;
 use crate::{
     base::{access::Public, error::NotFound},
-    platform::telemetry::health,
+    platform::{
+        db::Db,
+        storage::ObjectStore,
+        telemetry::health::{self, Report},
+    },
     web::{
         document::{self, operation},
         guard::Guard,
@@ -32,8 +38,8 @@ pub fn routes() -> Vec<Route> {
         get("/readyz", readyz).documented(
             operation("health", "Whether everything that the server needs answers")
                 .public()
-                .answers::<health::Report>(StatusCode::OK, "Ready.")
-                .answers::<health::Report>(StatusCode::SERVICE_UNAVAILABLE, "A part is down; the answer says which."),
+                .answers::<Report>(StatusCode::OK, "Ready.")
+                .answers::<Report>(StatusCode::SERVICE_UNAVAILABLE, "A part is down; the answer says which."),
         ),
         get("/api/openapi.json", openapi).documented(operation("health", "This document").public().answers_bytes(
             StatusCode::OK,
@@ -55,7 +61,7 @@ async fn healthz(_guard: Guard<Public>) -> HttpResponse {
 }
 
 async fn readyz(guard: Guard<Public>) -> HttpResponse {
-    let report = health::probe(&guard.app).await;
+    let report = probe(&guard.app.db, guard.app.storage.store()).await;
     let status = if report.ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     HttpResponse::build(status).json(report)
 }
@@ -85,4 +91,12 @@ async fn static_file(
 
 async fn favicon(_guard: Guard<Public>) -> HttpResponse {
     HttpResponse::SeeOther().insert_header((LOCATION, statics::url("favicon.svg"))).finish()
+}
+
+/// Whether the parts that the server cannot do without answer.
+pub async fn probe(db: &Db, store: &dyn ObjectStore) -> Report {
+    let database = async { Ok::<_, health::Cause>(db.read().await?.batch_execute("select 1").await?) };
+    // For an object that is never there: an answer is an answer.
+    let object = async { Ok::<_, health::Cause>(store.head(Uuid::nil().into()).await.map(drop)?) };
+    health::probe(database, object).await
 }

@@ -15,10 +15,10 @@ use crate::{
     organisation::{self, model::FirstPassword},
     platform::{
         Platform,
-        crypto::Keys,
         db::{Db, migrate},
         egress::Egress,
         jobs,
+        keyring::{Epochs, Keyring, RootKey},
         signals::Signals,
         storage::{Storage, minio::Minio},
         telemetry::Notices,
@@ -44,57 +44,60 @@ impl Roles {
 /// Where a store on this machine keeps its data, if it is one.
 pub type StoreDirectory = Option<PathBuf>;
 
-/// Opens everything that the server stands on: the database with this version's schema, the store with its bucket.
+/// Opens everything that the server stands on: the database with this version's schema, its keys, the store with its
+/// bucket.
 pub async fn open(config: Config, store_directory: StoreDirectory, notices: Notices) -> anyhow::Result<Platform> {
-    // First, because it refuses settings that must not be used, and nothing has been changed yet.
-    let (platform, minio) = assemble(config, store_directory, notices)?;
-    let applied = migrate::run(platform.config.database.url.expose_secret()).await.context(
+    // First what refuses settings that must not be used: nothing has been changed yet.
+    let roots = roots(&config)?;
+    let (db, store) = handles(&config, store_directory)?;
+    let applied = migrate::run(config.database.url.expose_secret()).await.context(
         "The database could not be brought to this version. Check that PostgreSQL runs and that database.url is right.",
     )?;
     if applied > 0 {
         tracing::info!(applied, "migrations were applied");
     }
-    minio.prepare().await.context(
+    let keys = Keyring::open(&db, &Clock::system(), &roots, Epochs::open(&config.secrets.epoch_keys)?).await?;
+    store.prepare().await.context(
         "The store did not answer. Check that it runs and that storage.endpoint, storage.bucket and its keys are right.",
     )?;
-    Ok(platform)
+    Ok(assemble(config, db, store, keys, notices))
 }
 
-/// The handles alone: nothing is asked and nothing is changed. For commands beside a running server.
-pub fn assemble(
-    config: Config,
-    store_directory: StoreDirectory,
-    notices: Notices,
-) -> anyhow::Result<(Platform, Arc<Minio>)> {
-    let minio = Minio::new(&config.storage, store_directory)
+/// The same beside a running server: nothing is changed, and the store is not asked.
+pub async fn open_beside(config: Config) -> anyhow::Result<Platform> {
+    let (db, store) = handles(&config, None)?;
+    let epochs = Epochs::open(&config.secrets.epoch_keys)?;
+    let keys = Keyring::open_existing(&db, &roots(&config)?, epochs).await?;
+    Ok(assemble(config, db, store, keys, Notices::default()))
+}
+
+/// The way to the database and the store. Nothing is asked yet.
+pub fn handles(config: &Config, store_directory: StoreDirectory) -> anyhow::Result<(Db, Arc<Minio>)> {
+    let store = Minio::new(&config.storage, store_directory)
         .context("The store's settings cannot be used. Check storage.endpoint and its keys.")?;
-    let minio = Arc::new(minio);
+    Ok((Db::new(config.database.url.expose_secret(), config.database.connections)?, Arc::new(store)))
+}
+
+fn assemble(config: Config, db: Db, store: Arc<Minio>, keys: Keyring, notices: Notices) -> Platform {
     let clock = Clock::system();
-    let db = Db::new(config.database.url.expose_secret(), config.database.connections)?;
-    let keys = Arc::new(Keys::new(&root_key(&config)?));
-    let platform = Platform {
+    Platform {
         egress: Egress::new(db.clone(), clock.clone()),
         clock,
-        storage: Storage::new(minio.clone(), keys.clone()),
+        storage: Storage::new(store, keys.clone()),
         keys,
         db,
         signals: Signals::default(),
         notices,
         config: Arc::new(config),
-    };
-    Ok((platform, minio))
+    }
 }
 
-fn root_key(config: &Config) -> anyhow::Result<[u8; 32]> {
-    let text = config.secrets.root_key.expose_secret();
-    let key: Option<[u8; 32]> =
-        data_encoding::HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
-    let key = key.context("secrets.root_key is not 64 hexadecimal digits. Make one with: openssl rand -hex 32")?;
-    anyhow::ensure!(
-        key != [0; 32],
-        "secrets.root_key is the sample of `config example`, which everybody knows. Make one with: openssl rand -hex 32"
-    );
-    Ok(key)
+/// The root keys that may open the organisation's key: the one that is set, and its successor while it changes.
+pub fn roots(config: &Config) -> anyhow::Result<Vec<RootKey>> {
+    let secrets = &config.secrets;
+    let all = [("root_key", &secrets.root_key), ("next_root_key", &secrets.next_root_key)];
+    let set = all.into_iter().filter_map(|(name, key)| Some((name, key.as_ref()?)));
+    set.map(|(name, key)| RootKey::parse(key).map_err(|fault| anyhow::anyhow!("secrets.{name} {fault}"))).collect()
 }
 
 /// The organisation and its first owner on the first start, and the catalog on every start. Returns the one-time

@@ -41,6 +41,7 @@ pub fn data_map() -> Vec<&'static Table> {
         platform::egress::DATA_MAP,
         platform::idempotency::DATA_MAP,
         platform::jobs::DATA_MAP,
+        platform::keyring::DATA_MAP,
         platform::storage::DATA_MAP,
         accounts::DATA_MAP,
         organisation::DATA_MAP,
@@ -64,6 +65,7 @@ pub fn reconcilers() -> Vec<Reconciler> {
     [
         accounts::jobs::reconcilers(),
         platform::idempotency::reconcilers(),
+        platform::keyring::jobs::reconcilers(),
         inference::jobs::reconcilers(),
         library::jobs::reconcilers(),
         studio::jobs::reconcilers(),

@@ -43,14 +43,11 @@ async fn actor(platform: &Platform, request: &HttpRequest) -> Result<Actor, Prob
         return Ok(Actor::Nobody);
     }
     let proven = match bearer(request) {
-        Some(Ok(token)) => accounts::ops::token(&mut *platform.db.read().await?, &platform.clock, token).await?,
+        Some(Ok(token)) => accounts::ops::token(platform, token).await?,
         // Another scheme, or a token that is none, is nobody; a cookie beside it does not count.
         Some(Err(NotFound)) => None,
         None => match request.cookie(SESSION_COOKIE) {
-            Some(cookie) => {
-                let mut conn = platform.db.read().await?;
-                accounts::ops::session(&mut conn, &platform.clock, &platform.config, cookie.value()).await?
-            }
+            Some(cookie) => accounts::ops::session(platform, cookie.value()).await?,
             None => None,
         },
     };

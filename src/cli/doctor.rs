@@ -18,12 +18,12 @@ use super::{
     version::VERSION,
 };
 use crate::{
-    app::lifecycle,
+    app::{health::probe, lifecycle},
     base::error::chain,
     config::Config,
     platform::{
         db::migrate,
-        telemetry::{Notices, disk::Space, health},
+        telemetry::{disk::Space, health},
     },
     web::format,
 };
@@ -89,11 +89,11 @@ async fn examine(place: &Place, config: Config) -> Vec<Check> {
 
 /// What `/readyz` asks.
 async fn parts(place: &Place, config: Config) -> Vec<Check> {
-    let platform = match lifecycle::assemble(config, None, Notices::default()) {
-        Ok((platform, _)) => platform,
+    let (db, store) = match lifecycle::handles(&config, None) {
+        Ok(handles) => handles,
         Err(error) => return vec![bad("configuration", error.to_string(), "Correct it and try again.")],
     };
-    let report = health::probe(&platform).await;
+    let report = probe(&db, store.as_ref()).await;
     report.parts.into_iter().map(|part| judged(place, part)).collect()
 }
 

@@ -13,6 +13,7 @@ use crate::supervisor::{self, launcher};
 mod child;
 mod config;
 mod doctor;
+mod keys;
 mod migrate;
 mod openapi;
 mod out;
@@ -47,6 +48,9 @@ enum Verb {
     /// The settings.
     #[command(subcommand)]
     Config(config::Settings),
+    /// The keys that everything is sealed with.
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Bring the database to this version.
     Migrate(migrate::Migrate),
     /// Look whether everything that the server needs is in order.
@@ -92,6 +96,8 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Token(token::Token::Create(create)) => wait_for(token::create(create)),
         Verb::User(user::User::Add(add)) => wait_for(user::add(add)),
         Verb::Config(settings) => config::run(settings),
+        Verb::Keys(keys::Keys::Rotate(rotate)) => wait_for(keys::rotate(rotate)),
+        Verb::Keys(keys::Keys::Status(look)) => wait_for(keys::status(look)),
         Verb::Migrate(migrate) => wait_for(migrate::migrate(migrate)),
         Verb::Doctor(doctor) => wait_for(doctor::doctor(doctor)),
         Verb::Openapi => openapi::openapi(),
@@ -154,6 +160,9 @@ mod tests {
             "renderkeep config check --config f",
             "renderkeep config example",
             "renderkeep config show",
+            "renderkeep keys rotate --data d",
+            "renderkeep keys rotate --config f --epoch",
+            "renderkeep keys status --data d --json",
             "renderkeep migrate",
             "renderkeep doctor --json",
             "renderkeep openapi",

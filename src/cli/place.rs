@@ -10,7 +10,7 @@ use crate::{
     app::lifecycle,
     base::ctx::Ctx,
     config::{Config, Sources, load},
-    platform::{Platform, db::migrate, telemetry::Notices},
+    platform::{Platform, db::migrate},
     supervisor::Kept,
 };
 
@@ -80,7 +80,7 @@ impl Place {
         let config = self.load()?;
         let missing = migrate::pending(config.database.url.expose_secret()).await.context(self.not_running())?;
         anyhow::ensure!(missing == 0, "The database is not at this version. {}", self.how_to_migrate());
-        let (platform, _) = lifecycle::assemble(config, None, Notices::default())?;
+        let platform = lifecycle::open_beside(config).await?;
         Ok((Ctx::system("command line", platform.clock.clone()), platform))
     }
 

@@ -1,6 +1,6 @@
 //! What values must be beyond their types. Each fault names its key and says what to write instead.
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::{Config, ConfiguredModel, ConfiguredProvider, Faults};
@@ -45,9 +45,17 @@ fn parts(config: &Config, expect: &mut impl FnMut(bool, &str)) {
     expect(is_bucket(&storage.bucket), "storage.bucket must be 3 to 63 small letters, digits and hyphens.");
     expect(!storage.access_key.expose_secret().is_empty(), "storage.access_key must not be empty.");
     expect(!storage.secret_key.expose_secret().is_empty(), "storage.secret_key must not be empty.");
-    let key = config.secrets.root_key.expose_secret();
-    let is_key = key.len() == 64 && key.bytes().all(|byte| byte.is_ascii_hexdigit());
-    expect(is_key, "secrets.root_key must be 64 hexadecimal digits. Make one with: openssl rand -hex 32.");
+    let is_key = |key: &SecretString| {
+        let key = key.expose_secret().trim();
+        key.len() == 64 && key.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    let secrets = &config.secrets;
+    let root = secrets.root_key.as_ref().is_none_or(is_key);
+    expect(root, "secrets.root_key must be 64 hexadecimal digits. Make one with: openssl rand -hex 32.");
+    let next = secrets.next_root_key.as_ref().is_none_or(is_key);
+    expect(next, "secrets.next_root_key must be 64 hexadecimal digits. Make one with: openssl rand -hex 32.");
+    let days = (1..=3650).contains(&secrets.backup_days);
+    expect(days, "secrets.backup_days must be between 1 and 3650.");
     let log = tracing_subscriber::EnvFilter::try_new(&config.telemetry.log).is_ok();
     expect(log, "telemetry.log must be a level or a list of part=level, for example renderkeep=debug,info.");
 }

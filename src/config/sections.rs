@@ -210,7 +210,13 @@ section! {
     /// What must never be lost and never be shown.
     Secrets "secrets" {
         /// 32 random bytes as 64 hexadecimal digits. Whoever loses it loses every sealed value.
-        root_key: SecretString = Secret Required("0000000000000000000000000000000000000000000000000000000000000000"),
+        root_key: Option<SecretString> = Secret Optional("0000000000000000000000000000000000000000000000000000000000000000"),
+        /// The root key that follows it, while `renderkeep keys rotate` changes from one to the other.
+        next_root_key: Option<SecretString> = Secret Optional("1111111111111111111111111111111111111111111111111111111111111111"),
+        /// The directory of the epoch keys. It must be in no backup of the database; all servers share it.
+        epoch_keys: PathBuf = Text Default("/var/lib/renderkeep/keys"),
+        /// Days that backups of the database are kept. Older ones cannot be read any more.
+        backup_days: u32 = Number Default("35"),
     }
 }
 

@@ -26,7 +26,9 @@ pub async fn purge(app: &Platform, ctx: &Ctx) -> Result<usize, LibraryError> {
     let mut purged = 0;
     loop {
         let count = app.db.write("library.purge", async |tx| {
-            let due = store::lock_trashed_before(tx, ctx.clock.now() - Days::days(TRASH_DAYS), PURGED_AT_ONCE).await?;
+            let due =
+                store::lock_trashed_before(tx, &app.keys, ctx.clock.now() - Days::days(TRASH_DAYS), PURGED_AT_ONCE)
+                    .await?;
             for asset in &due {
                 ops::erase(tx, ctx, asset).await?;
                 audit::record(tx, ctx, Act::done("assets.purge").on("asset", asset.id)).await?;

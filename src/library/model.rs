@@ -179,6 +179,8 @@ impl Size {
 pub struct NewAsset {
     pub kind: AssetKind,
     pub name: String,
+    /// What it can be found by beside its name: the prompt of a render.
+    pub found_by: String,
     pub generation: Option<GenerationId>,
 }
 
@@ -190,11 +192,13 @@ pub struct Place {
 }
 
 /// Which assets are asked for; everything given must hold.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Filter {
     pub kind: Option<AssetKind>,
     pub generation: Option<GenerationId>,
     pub trashed: bool,
+    /// Words of the name or of the prompt, or how they begin.
+    pub search: Option<String>,
 }
 
 /// A name that can be shown and saved under, from whatever a client called its file.

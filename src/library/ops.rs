@@ -24,6 +24,7 @@ use crate::{
         audit::Act,
         db::{Conn, Tx},
         idempotency::{Answer, Once},
+        keyring::Keyring,
         storage::{self, ByteStream, Object, Storage, Stored},
     },
 };
@@ -101,6 +102,7 @@ async fn whole(app: &Platform, id: ObjectId) -> Result<Bytes, LibraryError> {
 pub async fn add(
     tx: &mut Tx,
     ctx: &Ctx,
+    keys: &Keyring,
     place: Place,
     prepared: &Prepared,
     new: &NewAsset,
@@ -127,7 +129,7 @@ pub async fn add(
         created_at: ctx.clock.now(),
         trashed_at: None,
     };
-    store::insert(tx, &asset, &prepared.thumbnails).await?;
+    store::insert(tx, keys, &asset, &new.found_by, &prepared.thumbnails).await?;
     Ok(asset)
 }
 
@@ -146,8 +148,8 @@ pub async fn upload(
             return Ok(first);
         }
         let place = Place { workspace: grant.workspace(), person: grant.person() };
-        let new = NewAsset { kind: AssetKind::Upload, name, generation: None };
-        let answer = answer(&add(tx, ctx, place, &prepared, &new).await?);
+        let new = NewAsset { kind: AssetKind::Upload, name, found_by: String::new(), generation: None };
+        let answer = answer(&add(tx, ctx, &app.keys, place, &prepared, &new).await?);
         once.keep(tx, &app.keys, grant.person(), &answer).await?;
         Ok::<_, LibraryError>(answer)
     });
@@ -158,52 +160,66 @@ pub async fn upload(
     uploaded
 }
 
-pub async fn find(conn: &mut Conn, grant: &Grant<LibraryRead>, id: AssetId) -> Result<Asset, LibraryError> {
-    store::find(conn, grant, id).await?.ok_or(NotFound.into())
+pub async fn find(
+    conn: &mut Conn,
+    keys: &Keyring,
+    grant: &Grant<LibraryRead>,
+    id: AssetId,
+) -> Result<Asset, LibraryError> {
+    store::find(conn, keys, grant, id).await?.ok_or(NotFound.into())
 }
 
 pub async fn list(
     conn: &mut Conn,
+    keys: &Keyring,
     grant: &Grant<LibraryRead>,
     filter: &Filter,
     page: &PageRequest,
 ) -> Result<Page<Asset>, LibraryError> {
-    store::list(conn, grant, filter, page).await
+    store::list(conn, keys, grant, filter, page).await
 }
 
 /// How many there are and how many bytes they have.
-pub async fn sum(conn: &mut Conn, grant: &Grant<LibraryRead>, filter: &Filter) -> Result<(u64, u64), LibraryError> {
-    store::sum(conn, grant, filter).await
+pub async fn sum(
+    conn: &mut Conn,
+    keys: &Keyring,
+    grant: &Grant<LibraryRead>,
+    filter: &Filter,
+) -> Result<(u64, u64), LibraryError> {
+    store::sum(conn, keys, grant, filter).await
 }
 
 /// The assets before and after this one in the list that it belongs to, newest first, itself among them.
 pub async fn neighbours(
     conn: &mut Conn,
+    keys: &Keyring,
     grant: &Grant<LibraryRead>,
     asset: &Asset,
     on_each_side: u8,
 ) -> Result<Vec<Asset>, LibraryError> {
     let filter = Filter { trashed: asset.trashed_at.is_some(), ..Filter::default() };
-    store::neighbours(conn, grant, &filter, asset.id, i64::from(on_each_side)).await
+    store::neighbours(conn, keys, grant, &filter, asset.id, i64::from(on_each_side)).await
 }
 
 /// Those of these assets that the person has, by id.
 pub async fn find_all(
     conn: &mut Conn,
+    keys: &Keyring,
     grant: &Grant<LibraryRead>,
     ids: &[AssetId],
 ) -> Result<HashMap<AssetId, Asset>, LibraryError> {
-    let found = store::find_all(conn, grant, ids).await?;
+    let found = store::find_all(conn, keys, grant, ids).await?;
     Ok(found.into_iter().map(|asset| (asset.id, asset)).collect())
 }
 
 /// The assets that a request refers to as `references[i].asset`: own ones that are not in the trash.
 pub async fn references(
     conn: &mut Conn,
+    keys: &Keyring,
     grant: &Grant<LibraryRead>,
     ids: &[AssetId],
 ) -> Result<Vec<Asset>, LibraryError> {
-    let mut found = find_all(conn, grant, ids).await?;
+    let mut found = find_all(conn, keys, grant, ids).await?;
     let mut faults = Vec::new();
     for (place, id) in ids.iter().enumerate() {
         let field = format!("references[{place}].asset");
@@ -226,14 +242,14 @@ pub async fn references(
 
 /// An asset with its bytes, for work on behalf of the person who has it.
 pub async fn reference_bytes(app: &Platform, person: PersonId, id: AssetId) -> Result<(Asset, Bytes), LibraryError> {
-    let asset = store::find_of(&mut *app.db.read().await?, person, id).await?.ok_or(NotFound)?;
+    let asset = store::find_of(&mut *app.db.read().await?, &app.keys, person, id).await?.ok_or(NotFound)?;
     let bytes = whole(app, asset.object).await?;
     Ok((asset, bytes))
 }
 
 /// Somebody's own asset; for callers that proved by other means than a session whose it is.
 pub async fn of_person(app: &Platform, person: PersonId, id: AssetId) -> Result<Asset, LibraryError> {
-    store::find_of(&mut *app.db.read().await?, person, id).await?.ok_or(NotFound.into())
+    store::find_of(&mut *app.db.read().await?, &app.keys, person, id).await?.ok_or(NotFound.into())
 }
 
 /// The bytes of an asset or a part of them.
@@ -263,17 +279,17 @@ pub async fn thumbnail_as_webp(app: &Platform, thumbnail: &Thumbnail) -> Result<
 
 /// To the trash. What lies there already stays as it is.
 pub async fn trash(ctx: &Ctx, app: &Platform, id: AssetId) -> Result<(), LibraryError> {
-    app.db.write("library.trash", async |tx| trash_one(tx, ctx, id).await).await
+    app.db.write("library.trash", async |tx| trash_one(tx, ctx, &app.keys, id).await).await
 }
 
 /// Back from the trash. What is not there stays as it is, so that undoing twice is no error.
 pub async fn restore(ctx: &Ctx, app: &Platform, id: AssetId) -> Result<Asset, LibraryError> {
-    app.db.write("library.restore", async |tx| restore_one(tx, ctx, id).await).await
+    app.db.write("library.restore", async |tx| restore_one(tx, ctx, &app.keys, id).await).await
 }
 
 /// For good, from the trash only.
 pub async fn delete(ctx: &Ctx, app: &Platform, id: AssetId) -> Result<(), LibraryError> {
-    app.db.write("library.delete", async |tx| delete_one(tx, ctx, id).await).await
+    app.db.write("library.delete", async |tx| delete_one(tx, ctx, &app.keys, id).await).await
 }
 
 /// All of them or none.
@@ -281,7 +297,7 @@ pub async fn trash_all(ctx: &Ctx, app: &Platform, ids: &[AssetId]) -> Result<(),
     let ids = in_order(ids)?;
     let all = async |tx: &mut Tx| {
         for id in ids {
-            trash_one(tx, ctx, id).await?;
+            trash_one(tx, ctx, &app.keys, id).await?;
         }
         Ok(())
     };
@@ -292,7 +308,7 @@ pub async fn restore_all(ctx: &Ctx, app: &Platform, ids: &[AssetId]) -> Result<(
     let ids = in_order(ids)?;
     let all = async |tx: &mut Tx| {
         for id in ids {
-            restore_one(tx, ctx, id).await?;
+            restore_one(tx, ctx, &app.keys, id).await?;
         }
         Ok(())
     };
@@ -303,7 +319,7 @@ pub async fn delete_all(ctx: &Ctx, app: &Platform, ids: &[AssetId]) -> Result<()
     let ids = in_order(ids)?;
     let all = async |tx: &mut Tx| {
         for id in ids {
-            delete_one(tx, ctx, id).await?;
+            delete_one(tx, ctx, &app.keys, id).await?;
         }
         Ok(())
     };
@@ -325,20 +341,20 @@ fn in_order(ids: &[AssetId]) -> Result<Vec<AssetId>, LibraryError> {
     Ok(ids)
 }
 
-async fn locked(tx: &mut Tx, ctx: &Ctx, id: AssetId) -> Result<Asset, LibraryError> {
-    store::lock(tx, &ctx.grant::<LibraryEdit>()?, id).await?.ok_or(NotFound.into())
+async fn locked(tx: &mut Tx, ctx: &Ctx, keys: &Keyring, id: AssetId) -> Result<Asset, LibraryError> {
+    store::lock(tx, keys, &ctx.grant::<LibraryEdit>()?, id).await?.ok_or(NotFound.into())
 }
 
-async fn trash_one(tx: &mut Tx, ctx: &Ctx, id: AssetId) -> Result<(), LibraryError> {
-    if locked(tx, ctx, id).await?.trashed_at.is_some() {
+async fn trash_one(tx: &mut Tx, ctx: &Ctx, keys: &Keyring, id: AssetId) -> Result<(), LibraryError> {
+    if locked(tx, ctx, keys, id).await?.trashed_at.is_some() {
         return Ok(());
     }
     store::set_trashed(tx, id, Some(ctx.clock.now())).await?;
     Ok(audit::record(tx, ctx, Act::done("assets.trash").on("asset", id)).await?)
 }
 
-async fn restore_one(tx: &mut Tx, ctx: &Ctx, id: AssetId) -> Result<Asset, LibraryError> {
-    let asset = locked(tx, ctx, id).await?;
+async fn restore_one(tx: &mut Tx, ctx: &Ctx, keys: &Keyring, id: AssetId) -> Result<Asset, LibraryError> {
+    let asset = locked(tx, ctx, keys, id).await?;
     if asset.trashed_at.is_none() {
         return Ok(asset);
     }
@@ -347,8 +363,8 @@ async fn restore_one(tx: &mut Tx, ctx: &Ctx, id: AssetId) -> Result<Asset, Libra
     Ok(Asset { trashed_at: None, ..asset })
 }
 
-async fn delete_one(tx: &mut Tx, ctx: &Ctx, id: AssetId) -> Result<(), LibraryError> {
-    let asset = locked(tx, ctx, id).await?;
+async fn delete_one(tx: &mut Tx, ctx: &Ctx, keys: &Keyring, id: AssetId) -> Result<(), LibraryError> {
+    let asset = locked(tx, ctx, keys, id).await?;
     if asset.trashed_at.is_none() {
         return Err(LibraryError::NotInTrash);
     }

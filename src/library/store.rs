@@ -16,9 +16,12 @@ use crate::{
         ids::{AssetId, GenerationId, ObjectId, PersonId, WorkspaceId},
         paging::{Page, PageRequest},
     },
-    platform::db::{
-        Conn, Tx,
-        schema::{asset_thumbnails, asset_thumbnails::dsl as s, assets, assets::dsl as t},
+    platform::{
+        db::{
+            Conn, Tx,
+            schema::{asset_thumbnails, asset_thumbnails::dsl as s, assets, assets::dsl as t},
+        },
+        keyring::{Keyring, OwnerKeys},
     },
 };
 
@@ -36,9 +39,9 @@ struct AssetRow {
     height: i32,
     sha256: Vec<u8>,
     thumbhash: Vec<u8>,
-    name: String,
+    name: Vec<u8>,
     generation_id: Option<Uuid>,
-    labels: Vec<String>,
+    labels: Option<Vec<u8>>,
     rating: Option<i32>,
     created_at: DateTime<Utc>,
     trashed_at: Option<DateTime<Utc>>,
@@ -56,11 +59,12 @@ struct ThumbnailRow {
     height: i32,
 }
 
-impl TryFrom<AssetRow> for Asset {
-    type Error = LibraryError;
-
-    fn try_from(row: AssetRow) -> Result<Self, LibraryError> {
-        Ok(Self {
+impl AssetRow {
+    fn open(self, keys: &OwnerKeys) -> Result<Asset, LibraryError> {
+        let row = self;
+        let key = keys.get(row.person_id)?;
+        let labels = row.labels.map(|labels| key.open(LABELS, row.id, &labels)).transpose()?;
+        Ok(Asset {
             id: AssetId::from(row.id),
             workspace: WorkspaceId::from(row.workspace_id),
             person: PersonId::from(row.person_id),
@@ -71,10 +75,10 @@ impl TryFrom<AssetRow> for Asset {
             width: row.width.try_into().map_err(unreadable)?,
             height: row.height.try_into().map_err(unreadable)?,
             sha256: row.sha256.try_into().map_err(|_| unreadable("length of a hash"))?,
-            thumbhash: row.thumbhash,
-            name: row.name,
+            thumbhash: key.open(THUMBHASH, row.id, &row.thumbhash)?,
+            name: key.open_text(NAME, row.id, &row.name)?,
             generation: row.generation_id.map(GenerationId::from),
-            labels: row.labels,
+            labels: labels.map_or(Ok(Vec::new()), |labels| serde_json::from_slice(&labels)).map_err(unreadable)?,
             rating: row.rating.map(u8::try_from).transpose().map_err(unreadable)?,
             created_at: row.created_at,
             trashed_at: row.trashed_at,
@@ -108,11 +112,38 @@ fn column<T: Default>(number: impl TryInto<T>) -> T {
     number.try_into().unwrap_or_default()
 }
 
-pub async fn insert(tx: &mut Tx, asset: &Asset, thumbnails: &[Thumbnail]) -> Result<(), LibraryError> {
+/// What the columns are sealed as, with the key of the asset's person.
+const NAME: &str = "assets.name";
+const LABELS: &str = "assets.labels";
+const THUMBHASH: &str = "assets.thumbhash";
+
+async fn opened(conn: &mut Conn, keys: &Keyring, rows: Vec<AssetRow>) -> Result<Vec<Asset>, LibraryError> {
+    let keys = keys.of_all(conn, rows.iter().map(|row| row.person_id)).await?;
+    rows.into_iter().map(|row| row.open(&keys)).collect()
+}
+
+async fn opened_one(conn: &mut Conn, keys: &Keyring, row: Option<AssetRow>) -> Result<Option<Asset>, LibraryError> {
+    Ok(opened(conn, keys, row.into_iter().collect()).await?.pop())
+}
+
+/// `found_by`: texts that it can be found by beside its name.
+pub async fn insert(
+    tx: &mut Tx,
+    keys: &Keyring,
+    asset: &Asset,
+    found_by: &str,
+    thumbnails: &[Thumbnail],
+) -> Result<(), LibraryError> {
+    let (id, person, workspace) = (asset.id.uuid(), asset.person.uuid(), asset.workspace.uuid());
+    let keys = keys.of_all(tx, [person, workspace]).await?;
+    let key = keys.get(person)?;
+    let words = keys.get(workspace)?.words(&[&asset.name, found_by]);
+    let labels =
+        (!asset.labels.is_empty()).then(|| serde_json::to_vec(&asset.labels)).transpose().map_err(unreadable)?;
     let row = AssetRow {
-        id: asset.id.uuid(),
-        workspace_id: asset.workspace.uuid(),
-        person_id: asset.person.uuid(),
+        id,
+        workspace_id: workspace,
+        person_id: person,
         kind: asset.kind.as_str().to_owned(),
         object_id: asset.object.uuid(),
         media_type: asset.media_type.to_string(),
@@ -120,15 +151,15 @@ pub async fn insert(tx: &mut Tx, asset: &Asset, thumbnails: &[Thumbnail]) -> Res
         width: column(asset.width),
         height: column(asset.height),
         sha256: asset.sha256.to_vec(),
-        thumbhash: asset.thumbhash.clone(),
-        name: asset.name.clone(),
+        thumbhash: key.seal(THUMBHASH, id, &asset.thumbhash)?,
+        name: key.seal(NAME, id, asset.name.as_bytes())?,
         generation_id: asset.generation.map(GenerationId::uuid),
-        labels: asset.labels.clone(),
+        labels: labels.map(|labels| key.seal(LABELS, id, &labels)).transpose()?,
         rating: asset.rating.map(i32::from),
         created_at: asset.created_at,
         trashed_at: asset.trashed_at,
     };
-    diesel::insert_into(t::assets).values(row).execute(&mut **tx).await?;
+    diesel::insert_into(t::assets).values((row, t::words.eq(words))).execute(&mut **tx).await?;
     let rows: Vec<_> = thumbnails.iter().map(|thumbnail| thumbnail_row(asset.id, thumbnail)).collect();
     diesel::insert_into(s::asset_thumbnails).values(rows).execute(&mut **tx).await?;
     Ok(())
@@ -156,41 +187,61 @@ fn own<P: Permission>(grant: &Grant<P>) -> assets::BoxedQuery<'static, Pg> {
 
 pub async fn find<P: Permission>(
     conn: &mut Conn,
+    keys: &Keyring,
     grant: &Grant<P>,
     id: AssetId,
 ) -> Result<Option<Asset>, LibraryError> {
     let query = own(grant).filter(t::id.eq(id.uuid())).select(AssetRow::as_select());
-    query.first(conn).await.optional()?.map(Asset::try_from).transpose()
+    let row = query.first(conn).await.optional()?;
+    opened_one(conn, keys, row).await
 }
 
 /// Like `find`, and nobody else changes the asset until the transaction ends.
-pub async fn lock<P: Permission>(tx: &mut Tx, grant: &Grant<P>, id: AssetId) -> Result<Option<Asset>, LibraryError> {
+pub async fn lock<P: Permission>(
+    tx: &mut Tx,
+    keys: &Keyring,
+    grant: &Grant<P>,
+    id: AssetId,
+) -> Result<Option<Asset>, LibraryError> {
     let query = t::assets
         .find(id.uuid())
         .filter(t::workspace_id.eq(grant.workspace().uuid()))
         .filter(t::person_id.eq(grant.person().uuid()))
         .select(AssetRow::as_select())
         .for_update();
-    query.first(&mut **tx).await.optional()?.map(Asset::try_from).transpose()
+    let row = query.first(&mut **tx).await.optional()?;
+    opened_one(tx, keys, row).await
 }
 
 pub async fn find_all<P: Permission>(
     conn: &mut Conn,
+    keys: &Keyring,
     grant: &Grant<P>,
     ids: &[AssetId],
 ) -> Result<Vec<Asset>, LibraryError> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
     let rows = own(grant).filter(t::id.eq_any(ids)).select(AssetRow::as_select()).load(conn).await?;
-    rows.into_iter().map(Asset::try_from).collect()
+    opened(conn, keys, rows).await
 }
 
 /// For the server's own work on a person's behalf.
-pub async fn find_of(conn: &mut Conn, person: PersonId, id: AssetId) -> Result<Option<Asset>, LibraryError> {
+pub async fn find_of(
+    conn: &mut Conn,
+    keys: &Keyring,
+    person: PersonId,
+    id: AssetId,
+) -> Result<Option<Asset>, LibraryError> {
     let query = t::assets.find(id.uuid()).filter(t::person_id.eq(person.uuid())).select(AssetRow::as_select());
-    query.first(conn).await.optional()?.map(Asset::try_from).transpose()
+    let row = query.first(conn).await.optional()?;
+    opened_one(conn, keys, row).await
 }
 
-fn filtered<P: Permission>(grant: &Grant<P>, filter: &Filter) -> assets::BoxedQuery<'static, Pg> {
+async fn filtered<P: Permission>(
+    conn: &mut Conn,
+    keys: &Keyring,
+    grant: &Grant<P>,
+    filter: &Filter,
+) -> Result<assets::BoxedQuery<'static, Pg>, LibraryError> {
     let mut query = own(grant);
     query =
         if filter.trashed { query.filter(t::trashed_at.is_not_null()) } else { query.filter(t::trashed_at.is_null()) };
@@ -200,51 +251,62 @@ fn filtered<P: Permission>(grant: &Grant<P>, filter: &Filter) -> assets::BoxedQu
     if let Some(generation) = filter.generation {
         query = query.filter(t::generation_id.eq(generation.uuid()));
     }
-    query
+    if let Some(search) = &filter.search {
+        // What has no word in it finds nothing.
+        match keys.of(conn, grant.workspace().uuid()).await?.query(search) {
+            Some(words) => query = query.filter(t::words.contains(words)),
+            None => query = query.filter(t::id.is_null()),
+        }
+    }
+    Ok(query)
 }
 
 pub async fn list<P: Permission>(
     conn: &mut Conn,
+    keys: &Keyring,
     grant: &Grant<P>,
     filter: &Filter,
     page: &PageRequest,
 ) -> Result<Page<Asset>, LibraryError> {
-    let mut query = filtered(grant, filter).order(t::id.desc()).limit(page.fetch());
+    let mut query = filtered(conn, keys, grant, filter).await?.order(t::id.desc()).limit(page.fetch());
     if let Some(before) = page.before {
         query = query.filter(t::id.lt(before));
     }
     let rows = query.select(AssetRow::as_select()).load(conn).await?;
-    let assets = rows.into_iter().map(Asset::try_from).collect::<Result<Vec<_>, _>>()?;
+    let assets = opened(conn, keys, rows).await?;
     Ok(Page::from_fetched(assets, page, |asset| asset.id.uuid()))
 }
 
 /// How many there are and how much they weigh.
 pub async fn sum<P: Permission>(
     conn: &mut Conn,
+    keys: &Keyring,
     grant: &Grant<P>,
     filter: &Filter,
 ) -> Result<(u64, u64), LibraryError> {
     // `sum` of bigint is numeric, which no number here needs.
     let bytes = diesel::dsl::sql::<diesel::sql_types::BigInt>("coalesce(sum(bytes), 0)::bigint");
     let (count, bytes): (i64, i64) =
-        filtered(grant, filter).select((diesel::dsl::count_star(), bytes)).first(conn).await?;
+        filtered(conn, keys, grant, filter).await?.select((diesel::dsl::count_star(), bytes)).first(conn).await?;
     Ok((column(count), column(bytes)))
 }
 
 /// The nearest `count` assets on both sides of `id` in the list that it belongs to, newest first, itself among them.
 pub async fn neighbours<P: Permission>(
     conn: &mut Conn,
+    keys: &Keyring,
     grant: &Grant<P>,
     filter: &Filter,
     id: AssetId,
     count: i64,
 ) -> Result<Vec<Asset>, LibraryError> {
-    let newer = filtered(grant, filter).filter(t::id.gt(id.uuid())).order(t::id.asc()).limit(count);
+    let newer = filtered(conn, keys, grant, filter).await?.filter(t::id.gt(id.uuid())).order(t::id.asc()).limit(count);
     let mut rows = newer.select(AssetRow::as_select()).load(conn).await?;
     rows.reverse();
-    let older = filtered(grant, filter).filter(t::id.le(id.uuid())).order(t::id.desc()).limit(count + 1);
+    let older =
+        filtered(conn, keys, grant, filter).await?.filter(t::id.le(id.uuid())).order(t::id.desc()).limit(count + 1);
     rows.extend(older.select(AssetRow::as_select()).load(conn).await?);
-    rows.into_iter().map(Asset::try_from).collect()
+    opened(conn, keys, rows).await
 }
 
 pub async fn thumbnails(conn: &mut Conn, id: AssetId) -> Result<Vec<Thumbnail>, LibraryError> {
@@ -264,7 +326,12 @@ pub async fn delete(tx: &mut Tx, id: AssetId) -> Result<(), LibraryError> {
 }
 
 /// Assets that were trashed before `before`; nobody else changes them until the transaction ends.
-pub async fn lock_trashed_before(tx: &mut Tx, before: DateTime<Utc>, count: i64) -> Result<Vec<Asset>, LibraryError> {
+pub async fn lock_trashed_before(
+    tx: &mut Tx,
+    keys: &Keyring,
+    before: DateTime<Utc>,
+    count: i64,
+) -> Result<Vec<Asset>, LibraryError> {
     let query = t::assets
         .filter(t::trashed_at.lt(before))
         .order(t::trashed_at)
@@ -272,7 +339,8 @@ pub async fn lock_trashed_before(tx: &mut Tx, before: DateTime<Utc>, count: i64)
         .select(AssetRow::as_select())
         .for_update()
         .skip_locked();
-    query.load(&mut **tx).await?.into_iter().map(Asset::try_from).collect()
+    let rows = query.load(&mut **tx).await?;
+    opened(tx, keys, rows).await
 }
 
 pub const DATA_MAP: &[Table] = &[
@@ -291,6 +359,7 @@ pub const DATA_MAP: &[Table] = &[
             Column::personal("sha256", Category::Content),
             Column::personal("thumbhash", Category::Content),
             Column::personal("name", Category::Content),
+            Column::withheld("words", Category::Content),
             Column::personal("generation_id", Category::Reference),
             Column::personal("labels", Category::Content),
             Column::personal("rating", Category::Content),

@@ -26,6 +26,7 @@ use crate::{
         crypto::{CryptoError, Keys, Purpose},
         db::{Conn, DbError, Tx},
         idempotency::{Answer, Once},
+        keyring::{Keyring, OwnerKind},
     },
 };
 
@@ -48,7 +49,7 @@ pub async fn organisation(conn: &mut Conn) -> Result<Organisation, OrganisationE
 }
 
 /// On the first start: organisation, workspace and first owner, from the configuration. On every start until the owner
-/// has chosen a password: the one-time password that opens the door. It is derived from the root key, so that it is the
+/// has chosen a password: the one-time password that opens the door. It is derived from the organisation's key, so that it is the
 /// same each time although only its hash is stored.
 pub async fn bootstrap(app: &Platform) -> Result<Option<FirstPassword>, OrganisationError> {
     let ctx = Ctx::system("first start", app.clock.clone());
@@ -73,7 +74,7 @@ pub async fn bootstrap(app: &Platform) -> Result<Option<FirstPassword>, Organisa
 pub async fn first_owner(app: &Platform) -> Result<Option<Person>, OrganisationError> {
     let mut conn = app.db.read().await?;
     match store::owners(&mut conn).await?.as_slice().first() {
-        Some(first) => Ok(accounts::find(&mut conn, *first).await?),
+        Some(first) => Ok(accounts::find(&mut conn, &app.keys, *first).await?),
         None => Ok(None),
     }
 }
@@ -95,7 +96,8 @@ async fn found(ctx: &Ctx, app: &Platform) -> Result<Person, OrganisationError> {
             let organisation = Organisation { id, name: settings.name.clone(), currency: settings.currency };
             let workspace = WorkspaceId::new(&ctx.clock);
             store::found(tx, &organisation, (workspace, &settings.name), ctx.clock.now()).await?;
-            let person = accounts::add(tx, ctx, &mail, &name, &one_time).await?;
+            app.keys.begin(tx, workspace.uuid(), OwnerKind::Workspace, ctx.clock.now()).await?;
+            let person = accounts::add(tx, ctx, &app.keys, &mail, &name, &one_time).await?;
             let place = (workspace, WorkspaceRole::Manager);
             store::join(tx, person.id, id, Role::Owner, place, ctx.clock.now()).await?;
             audit::record(tx, ctx, Act::done("organisation.found").on("organisation", id)).await?;
@@ -127,7 +129,7 @@ pub async fn list_people(
 ) -> Result<Page<Member>, OrganisationError> {
     let grant = ctx.grant::<PeopleRead>()?;
     let mut conn = app.db.read().await?;
-    let people = accounts::list(&mut conn, &grant, filter, page).await?;
+    let people = accounts::list(&mut conn, &app.keys, &grant, filter, page).await?;
     let ids: Vec<PersonId> = people.items.iter().map(|person| person.id).collect();
     let mut roles = store::roles_of(&mut conn, &ids).await?;
     Ok(people.map(|person| {
@@ -138,11 +140,11 @@ pub async fn list_people(
 
 pub async fn find_person(ctx: &Ctx, app: &Platform, id: PersonId) -> Result<Member, OrganisationError> {
     ctx.grant::<PeopleRead>()?;
-    member(&mut *app.db.read().await?, id).await
+    member(&mut *app.db.read().await?, &app.keys, id).await
 }
 
-async fn member(conn: &mut Conn, id: PersonId) -> Result<Member, OrganisationError> {
-    let person = accounts::find(conn, id).await?.ok_or(NotFound)?;
+async fn member(conn: &mut Conn, keys: &Keyring, id: PersonId) -> Result<Member, OrganisationError> {
+    let person = accounts::find(conn, keys, id).await?.ok_or(NotFound)?;
     let roles = store::roles_of(conn, &[id]).await?.remove(&id).unwrap_or_default();
     Ok(Member { person, roles })
 }
@@ -162,7 +164,7 @@ pub async fn add_person(
             if let Some(kept) = once.claim(tx, &app.keys, ctx, owner).await? {
                 return Ok(kept);
             }
-            let first = answer(&add(tx, ctx, &new, &one_time).await?);
+            let first = answer(&add(tx, ctx, &app.keys, &new, &one_time).await?);
             once.keep(tx, &app.keys, owner, &first).await?;
             Ok(first)
         })
@@ -179,13 +181,19 @@ pub async fn add_person_from_console(
         return Err(Denied::RoleLacks.into());
     }
     let one_time = accounts::one_time_password().await?;
-    app.db.write("organisation.add_person", async |tx| add(tx, ctx, &new, &one_time).await).await
+    app.db.write("organisation.add_person", async |tx| add(tx, ctx, &app.keys, &new, &one_time).await).await
 }
 
-async fn add(tx: &mut Tx, ctx: &Ctx, new: &NewPerson, one_time: &OneTime) -> Result<MadePerson, OrganisationError> {
+async fn add(
+    tx: &mut Tx,
+    ctx: &Ctx,
+    keys: &Keyring,
+    new: &NewPerson,
+    one_time: &OneTime,
+) -> Result<MadePerson, OrganisationError> {
     let organisation = organisation(tx).await?;
     let workspace = store::default_workspace(tx).await?.ok_or(OrganisationError::NotFounded)?;
-    let person = accounts::add(tx, ctx, &new.mail, &new.name, one_time).await?;
+    let person = accounts::add(tx, ctx, keys, &new.mail, &new.name, one_time).await?;
     let place = (workspace, WorkspaceRole::Editor);
     store::join(tx, person.id, organisation.id, new.role, place, ctx.clock.now()).await?;
     let act = Act::done("people.add").on("person", person.id).details(json!({ "role": new.role }));
@@ -205,12 +213,12 @@ pub async fn deactivate_person(
     app.db
         .write("organisation.deactivate_person", async |tx| {
             store::lock(tx).await?;
-            let before = member(tx, id).await?;
+            let before = member(tx, &app.keys, id).await?;
             if before.role() == Role::Owner && before.person.deactivated_at.is_none() {
                 refuse_last_owner(tx, id).await?;
             }
             accounts::deactivate(tx, ctx, &grant, id, reason).await?;
-            member(tx, id).await
+            member(tx, &app.keys, id).await
         })
         .await
 }
@@ -225,9 +233,9 @@ pub async fn reactivate_person(ctx: &Ctx, app: &Platform, id: PersonId) -> Resul
     let grant = ctx.grant::<PeopleEdit>()?;
     app.db
         .write("organisation.reactivate_person", async |tx| {
-            let before = member(tx, id).await?;
+            let before = member(tx, &app.keys, id).await?;
             accounts::reactivate(tx, ctx, &grant, before.person.id).await?;
-            member(tx, id).await
+            member(tx, &app.keys, id).await
         })
         .await
 }

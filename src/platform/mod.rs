@@ -11,8 +11,10 @@ pub mod crash;
 pub mod crypto;
 pub mod db;
 pub mod egress;
+pub mod files;
 pub mod idempotency;
 pub mod jobs;
+pub mod keyring;
 pub mod signals;
 pub mod storage;
 pub mod telemetry;
@@ -22,7 +24,7 @@ pub mod telemetry;
 pub struct Platform {
     pub config: Arc<Config>,
     pub clock: Clock,
-    pub keys: Arc<crypto::Keys>,
+    pub keys: keyring::Keyring,
     pub db: db::Db,
     pub storage: storage::Storage,
     pub egress: egress::Egress,

@@ -67,7 +67,8 @@ impl Reader {
         let mut conn = self.app.db.read().await?;
         self.seen = store::log::last_number(&mut conn, self.grant.person()).await?;
         let filter = Filter { open: true, ..Filter::default() };
-        let running = store::list(&mut conn, &self.grant, &filter, &PageRequest::first(RUNNING)).await?;
+        let running =
+            store::list(&mut conn, &self.app.keys, &self.grant, &filter, &PageRequest::first(RUNNING)).await?;
         // Oldest first, like the log; the newest number lets the browser go on from here.
         for generation in running.items.iter().rev() {
             self.ready.push_back(Event::Change(self.seen, Box::new(generation.into())));
@@ -107,7 +108,7 @@ impl Reader {
     async fn look(&mut self) -> Result<(), StudioError> {
         let mut conn = self.app.db.read().await?;
         let person = self.grant.person();
-        let Some(events) = store::log::after(&mut conn, person, self.seen, BATCH).await? else {
+        let Some(events) = store::log::after(&mut conn, &self.app.keys, person, self.seen, BATCH).await? else {
             self.seen = store::log::last_number(&mut conn, person).await?;
             self.ready.push_back(Event::Reset(self.seen));
             self.behind = false;
@@ -118,7 +119,7 @@ impl Reader {
         let mut read = Vec::new();
         for event in events {
             seen = event.number;
-            if let Some(generation) = store::find(&mut conn, &self.grant, event.generation_id.into()).await? {
+            if let Some(generation) = store::find(&mut conn, &self.app.keys, &self.grant, event.generation).await? {
                 let view = view::restored(event.snapshot, &generation)?;
                 read.push(Event::Change(event.number, Box::new(view)));
             }
@@ -132,7 +133,7 @@ impl Reader {
 
     async fn progress(&mut self, id: GenerationId) -> Result<(), StudioError> {
         let mut conn = self.app.db.read().await?;
-        let found = store::find(&mut conn, &self.grant, id).await?;
+        let found = store::find(&mut conn, &self.app.keys, &self.grant, id).await?;
         self.ready.extend(found.map(|generation| Event::Progress(Box::new((&generation).into()))));
         self.moving = None;
         Ok(())

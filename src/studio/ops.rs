@@ -97,16 +97,16 @@ pub async fn accept(
             if let Some(answer) = once.claim(tx, &app.keys, ctx, grant.person()).await? {
                 return Ok(Made::Again(answer));
             }
-            let new = &with_uploads(tx, ctx, &grant, new, beside.uploads).await?;
-            let (offer, amount) = priced(tx, ctx, &grant, new).await?;
+            let new = &with_uploads(tx, ctx, app, &grant, new, beside.uploads).await?;
+            let (offer, amount) = priced(tx, ctx, app, &grant, new).await?;
             let mut generation = draft(ctx, &grant, new, &offer, amount);
             generation.retry_of = beside.retry_of;
-            store::insert(tx, &grant, &generation, ctx.clock.now()).await?;
+            store::insert(tx, &app.keys, &grant, &generation, ctx.clock.now()).await?;
             ledger::ops::hold(tx, ctx, &hold_for(&grant, &generation)).await?;
             if let Some(fingerprint) = &beside.fingerprint {
                 store::recent::remember(tx, fingerprint, generation.id, ctx.clock.now()).await?;
             }
-            let generation = announced(tx, ctx, generation.id).await?;
+            let generation = announced(tx, ctx, app, generation.id).await?;
             Signals::send(tx, &Signal::Work(QUEUE.to_owned())).await?;
             let answer = render(&GenerationView::from(&generation));
             once.keep(tx, &app.keys, grant.person(), &answer).await?;
@@ -122,6 +122,7 @@ pub async fn accept(
 async fn with_uploads(
     tx: &mut Tx,
     ctx: &Ctx,
+    app: &Platform,
     grant: &Grant<StudioEdit>,
     new: &NewGeneration,
     uploads: &[Upload],
@@ -130,8 +131,8 @@ async fn with_uploads(
     let mut new = new.clone();
     for upload in uploads {
         let kind = if upload.role == ReferenceRole::Mask { AssetKind::Mask } else { AssetKind::Upload };
-        let asset = NewAsset { kind, name: upload.name.clone(), generation: None };
-        let asset = library::ops::add(tx, ctx, place, &upload.picture, &asset).await?;
+        let asset = NewAsset { kind, name: upload.name.clone(), found_by: String::new(), generation: None };
+        let asset = library::ops::add(tx, ctx, &app.keys, place, &upload.picture, &asset).await?;
         new.references.push(NewReference { asset: asset.id, role: upload.role, strength: upload.strength });
     }
     Ok(new)
@@ -147,6 +148,7 @@ pub async fn recent(app: &Platform, fingerprint: &Fingerprint) -> Result<Option<
 async fn priced(
     conn: &mut Conn,
     ctx: &Ctx,
+    app: &Platform,
     grant: &Grant<StudioEdit>,
     new: &NewGeneration,
 ) -> Result<(Offer, Money), StudioError> {
@@ -156,7 +158,7 @@ async fn priced(
     let offer = inference::ops::offer(conn, &new.model).await?;
     offer.model.check(&new.request())?;
     let assets: Vec<_> = new.references.iter().map(|reference| reference.asset).collect();
-    library::ops::references(conn, &ctx.grant()?, &assets).await?;
+    library::ops::references(conn, &app.keys, &ctx.grant()?, &assets).await?;
     let price = offer.price.as_ref().ok_or_else(|| InferenceError::UnpricedModel(new.model.clone()))?;
     let size = new.size.unwrap_or_else(|| offer.model.usual_size());
     let amount = price.estimate(&new.request(), size).map_err(InferenceError::from)?;
@@ -212,10 +214,16 @@ fn hold_for(grant: &Grant<StudioEdit>, generation: &Generation) -> NewHold {
 }
 
 /// Writes the generation's state into its person's event log and wakes whoever watches. Call it after every change.
-pub(in crate::studio) async fn announced(tx: &mut Tx, ctx: &Ctx, id: GenerationId) -> Result<Generation, StudioError> {
-    let generation = store::load(tx, id).await?.ok_or(NotFound)?;
+pub(in crate::studio) async fn announced(
+    tx: &mut Tx,
+    ctx: &Ctx,
+    app: &Platform,
+    id: GenerationId,
+) -> Result<Generation, StudioError> {
+    let generation = store::load(tx, &app.keys, id).await?.ok_or(NotFound)?;
     let snapshot = view::snapshot(&GenerationView::from(&generation))?;
-    store::log::append(tx, generation.person, id, snapshot, ctx.clock.now()).await?;
+    let key = app.keys.of(tx, generation.person.uuid()).await?;
+    store::log::append(tx, &key, generation.person, id, &snapshot, ctx.clock.now()).await?;
     Signals::send(tx, &Signal::Event(generation.person.uuid())).await?;
     Ok(generation)
 }
@@ -224,14 +232,14 @@ pub(in crate::studio) async fn announced(tx: &mut Tx, ctx: &Ctx, id: GenerationI
 pub async fn quote(ctx: &Ctx, app: &Platform, new: &NewGeneration) -> Result<(Money, Quote), StudioError> {
     let grant = ctx.grant::<StudioEdit>()?;
     let mut conn = app.db.read().await?;
-    let (_, amount) = priced(&mut conn, ctx, &grant, new).await?;
+    let (_, amount) = priced(&mut conn, ctx, app, &grant, new).await?;
     let quote =
         ledger::ops::quote(&mut conn, ctx, grant.organisation(), grant.workspace(), grant.person(), amount).await?;
     Ok((amount, quote))
 }
 
 pub async fn find(app: &Platform, grant: &Grant<StudioRead>, id: GenerationId) -> Result<Generation, StudioError> {
-    let found = store::find(&mut *app.db.read().await?, grant, id).await?;
+    let found = store::find(&mut *app.db.read().await?, &app.keys, grant, id).await?;
     Ok(found.ok_or(NotFound)?)
 }
 
@@ -241,7 +249,7 @@ pub async fn list(
     filter: &Filter,
     page: &PageRequest,
 ) -> Result<Page<Generation>, StudioError> {
-    Ok(store::list(&mut *app.db.read().await?, grant, filter, page).await?)
+    Ok(store::list(&mut *app.db.read().await?, &app.keys, grant, filter, page).await?)
 }
 
 /// The newest preview with its version; none before the first one, and none after the end.
@@ -251,9 +259,9 @@ pub async fn preview(
     id: GenerationId,
 ) -> Result<Option<(i32, Vec<u8>)>, StudioError> {
     let mut conn = app.db.read().await?;
-    let found = store::preview(&mut conn, grant, id).await?;
+    let found = store::preview(&mut conn, &app.keys, grant, id).await?;
     if found.is_none() {
-        store::find(&mut conn, grant, id).await?.ok_or(NotFound)?;
+        store::find(&mut conn, &app.keys, grant, id).await?.ok_or(NotFound)?;
     }
     Ok(found)
 }
@@ -269,10 +277,10 @@ pub async fn cancel(ctx: &Ctx, app: &Platform, id: GenerationId) -> Result<Gener
     let grant = ctx.grant::<StudioEdit>()?;
     app.db
         .write("studio.cancel", async |tx| {
-            let generation = own(tx, &grant, id).await?;
+            let generation = own(tx, app, &grant, id).await?;
             match generation.state {
                 state if state.ended() => Err(StudioError::Ended),
-                State::Queued => cancelled(tx, ctx, &generation, Micros::ZERO).await,
+                State::Queued => cancelled(tx, ctx, app, &generation, Micros::ZERO).await,
                 _ => {
                     work::request_cancel(tx, id, ctx.clock.now()).await?;
                     Signals::send(tx, &Signal::Cancel(id.uuid())).await?;
@@ -287,6 +295,7 @@ pub async fn cancel(ctx: &Ctx, app: &Platform, id: GenerationId) -> Result<Gener
 pub(in crate::studio) async fn cancelled(
     tx: &mut Tx,
     ctx: &Ctx,
+    app: &Platform,
     generation: &Generation,
     billed: Micros,
 ) -> Result<Generation, StudioError> {
@@ -295,13 +304,14 @@ pub(in crate::studio) async fn cancelled(
         message: "It was cancelled before it was done.".to_owned(),
         retryable: true,
     };
-    ended_without_pictures(tx, ctx, generation, State::Cancelled, billed, fault).await
+    ended_without_pictures(tx, ctx, app, generation, State::Cancelled, billed, fault).await
 }
 
 /// Ends a generation that made nothing: its money is settled, its leftovers given up, everybody told.
 pub(in crate::studio) async fn ended_without_pictures(
     tx: &mut Tx,
     ctx: &Ctx,
+    app: &Platform,
     generation: &Generation,
     state: State,
     billed: Micros,
@@ -315,8 +325,9 @@ pub(in crate::studio) async fn ended_without_pictures(
     let attempt = if state == State::Cancelled { "cancelled" } else { "failed" };
     work::close_attempts(tx, generation.id, attempt, Some(billed), now).await?;
     let end = End { state, actual: billed, overage, error: Some(fault) };
-    work::end(tx, generation.id, &end, now).await?;
-    announced(tx, ctx, generation.id).await
+    let key = app.keys.of(tx, generation.person.uuid()).await?;
+    work::end(tx, &key, generation.id, &end, now).await?;
+    announced(tx, ctx, app, generation.id).await
 }
 
 /// Posts what was billed, or gives the whole hold back. Returns what was billed above the hold.
@@ -335,8 +346,13 @@ pub(in crate::studio) async fn settled(
 }
 
 /// Locks an own generation, or says that there is none.
-async fn own(tx: &mut Tx, grant: &Grant<StudioEdit>, id: GenerationId) -> Result<Generation, StudioError> {
-    let found = store::lock(tx, id).await?;
+async fn own(
+    tx: &mut Tx,
+    app: &Platform,
+    grant: &Grant<StudioEdit>,
+    id: GenerationId,
+) -> Result<Generation, StudioError> {
+    let found = store::lock(tx, &app.keys, id).await?;
     Ok(found
         .filter(|generation| generation.person == grant.person() && generation.workspace == grant.workspace())
         .ok_or(NotFound)?)
@@ -389,7 +405,7 @@ pub async fn resolve(
     }
     app.db
         .write("studio.resolve", async |tx| {
-            let generation = store::lock(tx, id).await?.ok_or(NotFound)?;
+            let generation = store::lock(tx, &app.keys, id).await?.ok_or(NotFound)?;
             if generation.state != State::Unknown {
                 return Err(StudioError::NotUnknown);
             }
@@ -404,7 +420,7 @@ pub async fn resolve(
                 .because(reason)
                 .details(json!({"charged_micros": charged.micros.0}));
             audit::record(tx, ctx, act).await?;
-            ended_without_pictures(tx, ctx, &generation, State::Failed, charged.micros, fault).await
+            ended_without_pictures(tx, ctx, app, &generation, State::Failed, charged.micros, fault).await
         })
         .await
 }

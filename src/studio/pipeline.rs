@@ -161,7 +161,7 @@ impl Pipeline {
     }
 
     async fn steps(&self, id: GenerationId) -> Result<(), StudioError> {
-        let generation = store::load(&mut *self.app.db.read().await?, id).await?.ok_or(NotFound)?;
+        let generation = store::load(&mut *self.app.db.read().await?, &self.app.keys, id).await?.ok_or(NotFound)?;
         match generation.state {
             State::Storing => self.finish(&generation).await,
             State::Submitting | State::Running if !generation.resubmittable => self.lost(id).await,
@@ -193,7 +193,7 @@ impl Pipeline {
             .write("studio.begin", async |tx| {
                 let Some(generation) = self.locked(tx, id).await? else { return Ok(None) };
                 if generation.cancel_requested {
-                    ops::cancelled(tx, ctx, &generation, Micros::ZERO).await?;
+                    ops::cancelled(tx, ctx, &self.app, &generation, Micros::ZERO).await?;
                     return Ok(None);
                 }
                 let now = ctx.clock.now();
@@ -203,7 +203,7 @@ impl Pipeline {
                 }
                 work::close_attempts(tx, id, "unknown", None, now).await?;
                 work::open_attempt(tx, id, AttemptId::new(&ctx.clock), now).await?;
-                ops::announced(tx, ctx, id).await.map(Some)
+                ops::announced(tx, ctx, &self.app, id).await.map(Some)
             })
             .await
     }
@@ -214,7 +214,7 @@ impl Pipeline {
         if !ours {
             return Ok(None);
         }
-        Ok(store::lock(tx, id).await?.filter(|generation| !generation.state.ended()))
+        Ok(store::lock(tx, &self.app.keys, id).await?.filter(|generation| !generation.state.ended()))
     }
 
     /// Sends it and listens until the provider has answered.
@@ -290,7 +290,7 @@ impl Pipeline {
         let moved = self.app.db.write("studio.accepted", async |tx| {
             if work::step(tx, id, self.owner, &[State::Submitting], State::Running, ctx.clock.now()).await? {
                 work::attempt_runs(tx, id).await?;
-                ops::announced(tx, ctx, id).await?;
+                ops::announced(tx, ctx, &self.app, id).await?;
             }
             Ok::<_, StudioError>(())
         });
@@ -306,7 +306,8 @@ impl Pipeline {
         let signal = Signal::Progress { person: generation.person.uuid(), generation: generation.id.uuid() };
         let told = self.app.db.write("studio.progress", async |tx| {
             let preview = progress.preview.as_deref();
-            work::tell_progress(tx, generation.id, &progress.step, progress.fraction, preview).await?;
+            let key = self.app.keys.of(tx, generation.person.uuid()).await?;
+            work::tell_progress(tx, &key, generation.id, &progress.step, progress.fraction, preview).await?;
             Signals::send(tx, &signal).await?;
             Ok::<_, StudioError>(())
         });
@@ -382,7 +383,7 @@ impl Pipeline {
                     }
                     work::insert_raw(tx, id, &raw).await?;
                     work::close_attempts(tx, id, "answered", Some(billed), ctx.clock.now()).await?;
-                    ops::announced(tx, ctx, id).await?;
+                    ops::announced(tx, ctx, &self.app, id).await?;
                     Ok::<_, StudioError>(true)
                 })
                 .await
@@ -444,17 +445,19 @@ impl Pipeline {
             let new = NewAsset {
                 kind: AssetKind::Render,
                 name: file_name(&generation.prompt, picture.media_type.extension()),
+                found_by: generation.prompt.clone(),
                 generation: Some(id),
             };
-            let asset = library::ops::add(tx, ctx, place, picture, &new).await?;
+            let asset = library::ops::add(tx, ctx, &self.app.keys, place, picture, &new).await?;
             work::set_asset(tx, id, raw.position, asset.id).await?;
             Storage::doom(tx, &ctx.clock, raw.object).await?;
         }
         let billed = work::billed(tx, id).await?;
         let overage = ops::settled(tx, ctx, id, billed).await?;
         let end = End { state: State::Succeeded, actual: billed, overage, error: None };
-        work::end(tx, id, &end, ctx.clock.now()).await?;
-        ops::announced(tx, ctx, id).await?;
+        let key = self.app.keys.of(tx, generation.person.uuid()).await?;
+        work::end(tx, &key, id, &end, ctx.clock.now()).await?;
+        ops::announced(tx, ctx, &self.app, id).await?;
         crash::point("studio.finish");
         Ok(())
     }
@@ -477,15 +480,17 @@ impl Pipeline {
         };
         match failure.ending {
             Ending::Failed => {
-                ops::ended_without_pictures(tx, ctx, &generation, State::Failed, failure.billed, fault).await?;
+                ops::ended_without_pictures(tx, ctx, &self.app, &generation, State::Failed, failure.billed, fault)
+                    .await?;
             }
             Ending::Cancelled => {
-                ops::cancelled(tx, ctx, &generation, failure.billed).await?;
+                ops::cancelled(tx, ctx, &self.app, &generation, failure.billed).await?;
             }
             Ending::Unknown => {
                 work::close_attempts(tx, id, "unknown", None, ctx.clock.now()).await?;
-                work::lose(tx, id, &fault).await?;
-                ops::announced(tx, ctx, id).await?;
+                let key = self.app.keys.of(tx, generation.person.uuid()).await?;
+                work::lose(tx, &key, id, &fault).await?;
+                ops::announced(tx, ctx, &self.app, id).await?;
             }
         }
         Ok(())

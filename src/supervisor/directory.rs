@@ -4,16 +4,16 @@
 //! lock                  held while `up` runs
 //! ports.json            chosen once
 //! secrets/              root_key, store.json: mode 0600, made once; whoever loses them loses what they seal
+//! keys/                 epoch keys and erasures: in no backup of postgres/
 //! postgres/ minio/      the data
 //! logs/                 what the children say
 //! run/                  ready.json and sockets; nothing in it outlives a run
 //! ```
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::Write,
+    fs::{self, File, OpenOptions},
     net::{Ipv4Addr, TcpListener},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -26,10 +26,16 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::Refusal;
-use crate::{base::random, config::Sources, platform::telemetry::disk::Space};
+use crate::{
+    base::random,
+    config::Sources,
+    platform::{files, telemetry::disk::Space},
+};
 
 pub(super) const DATABASE: &str = "renderkeep";
 pub(super) const DATABASE_USER: &str = "renderkeep";
+const ROOT_KEY: &str = "secrets/root_key";
+const NEXT_ROOT_KEY: &str = "secrets/next_root_key";
 const BUCKET: &str = "renderkeep";
 const USUAL_PORT: u16 = 8080;
 /// Below this much free disk nothing is started: Postgres and MinIO need room to begin, and fail badly without.
@@ -54,6 +60,8 @@ pub struct Kept {
     path: PathBuf,
     pub ports: Ports,
     pub(super) root_key: SecretString,
+    /// While `keys rotate` changes from one to the other, or was cut short.
+    next_root_key: Option<SecretString>,
     pub(super) access_key: SecretString,
     pub(super) secret_key: SecretString,
 }
@@ -68,7 +76,7 @@ impl Directory {
     /// Makes the directory when it is new, and takes it.
     pub fn open(path: &Path) -> Result<Self, Refusal> {
         let unusable = |error: std::io::Error| Refusal::io("cannot be used", path, &error);
-        make_private(path).map_err(unusable)?;
+        files::make_directory(path).map_err(unusable)?;
         let path = path.canonicalize().map_err(unusable)?;
         if path.join("run").as_os_str().len() > LONGEST_RUN {
             return Err(Refusal::new(format!(
@@ -84,9 +92,9 @@ impl Directory {
     }
 
     fn prepare(&self) -> Result<(), Refusal> {
-        for name in ["secrets", "logs", "run", "minio"] {
+        for name in ["secrets", "keys", "logs", "run", "minio"] {
             let path = self.path.join(name);
-            make_private(&path).map_err(|error| Refusal::io("cannot be made", &path, &error))?;
+            files::make_directory(&path).map_err(|error| Refusal::io("cannot be made", &path, &error))?;
         }
         // Left over when the last run was killed.
         super::ready::remove(&self.path.join("run"));
@@ -125,7 +133,7 @@ impl Directory {
 
     /// Never made anew beside existing data: what was sealed with the old key would be lost.
     fn make_secrets(&self) -> Result<(), Refusal> {
-        let (root, store) = (self.path.join("secrets/root_key"), self.path.join("secrets/store.json"));
+        let (root, store) = (self.path.join(ROOT_KEY), self.path.join("secrets/store.json"));
         if root.exists() && store.exists() {
             return Ok(());
         }
@@ -155,12 +163,14 @@ impl Kept {
         let path = path.canonicalize().map_err(|_| not_ours())?;
         let ports = read(&path.join("ports.json"))?.ok_or_else(not_ours)?;
         let keys: StoreKeys = read(&path.join("secrets/store.json"))?.ok_or_else(not_ours)?;
-        let file = path.join("secrets/root_key");
+        let file = path.join(ROOT_KEY);
         let root_key = fs::read_to_string(&file).map_err(|error| Refusal::io("cannot be read", &file, &error))?;
+        let next_root_key = fs::read_to_string(path.join(NEXT_ROOT_KEY)).ok().map(|key| key.trim().into());
         Ok(Self {
             path,
             ports,
             root_key: root_key.trim().into(),
+            next_root_key,
             access_key: keys.access_key.into(),
             secret_key: keys.secret_key.into(),
         })
@@ -169,6 +179,10 @@ impl Kept {
     /// The settings that follow from the directory; they override all others.
     pub fn flags(&self, sources: Sources) -> Sources {
         use secrecy::ExposeSecret;
+        let sources = match &self.next_root_key {
+            Some(next) => sources.flag("secrets.next_root_key", next.expose_secret()),
+            None => sources,
+        };
         sources
             .flag("server.host", "127.0.0.1")
             .flag("server.port", self.ports.http.to_string())
@@ -179,6 +193,26 @@ impl Kept {
             .flag("storage.secret_key", self.secret_key.expose_secret())
             .flag("storage.directory", self.store().to_string_lossy())
             .flag("secrets.root_key", self.root_key.expose_secret())
+            .flag("secrets.epoch_keys", self.path.join("keys").to_string_lossy())
+    }
+
+    /// Makes the root key that is to follow, unless an earlier change of it was cut short.
+    pub fn begin_rotation(&mut self) -> Result<(), Refusal> {
+        if self.next_root_key.is_none() {
+            let random = |_| Refusal::new("The operating system gave no random bytes. Try again.");
+            let key = HEXLOWER.encode(&random::bytes::<32>().map_err(random)?);
+            let next = self.path.join(NEXT_ROOT_KEY);
+            write_private(&next, key.as_bytes())?;
+            self.next_root_key = Some(key.into());
+        }
+        Ok(())
+    }
+
+    /// Puts the following root key in the place of the one before.
+    pub fn end_rotation(&self) -> Result<(), Refusal> {
+        let root = self.path.join(ROOT_KEY);
+        files::replace(&root, &self.path.join(NEXT_ROOT_KEY))
+            .map_err(|error| Refusal::io("cannot be written", &root, &error))
     }
 
     pub fn path(&self) -> &Path {
@@ -203,10 +237,6 @@ impl Kept {
         let socket: String = url::form_urlencoded::byte_serialize(run.as_os_str().as_encoded_bytes()).collect();
         format!("postgres://{DATABASE_USER}@{}/{name}", socket.replace('+', "%20"))
     }
-}
-
-fn make_private(path: &Path) -> std::io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 fn take(path: &Path) -> Result<Flock<File>, Refusal> {
@@ -271,17 +301,8 @@ pub(super) fn write_json(file: &Path, value: &impl Serialize) -> Result<(), Refu
     write_private(file, &text)
 }
 
-/// All of it or nothing, on the disk before it counts, readable by this user only.
 fn write_private(file: &Path, bytes: &[u8]) -> Result<(), Refusal> {
-    let new = file.with_extension("new");
-    let write = || {
-        let mut open = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&new)?;
-        open.write_all(bytes)?;
-        open.sync_all()?;
-        fs::rename(&new, file)?;
-        file.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
-    };
-    write().map_err(|error| Refusal::io("cannot be written", file, &error))
+    files::write(file, bytes).map_err(|error| Refusal::io("cannot be written", file, &error))
 }
 
 #[cfg(test)]

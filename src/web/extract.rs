@@ -9,7 +9,7 @@ use actix_web::{
     web::{self, Bytes},
 };
 use futures::StreamExt;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{headers, problem::Problem};
@@ -124,7 +124,7 @@ async fn read(mut payload: Payload, declared: Option<usize>) -> Result<Bytes, Pr
 struct Strict(Value);
 
 impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_any(StrictVisitor).map(Strict)
     }
 }
@@ -261,7 +261,7 @@ macro_rules! parsed {
     )*};
 }
 
-impl<'de> serde::Deserializer<'de> for Word<'_> {
+impl<'de> Deserializer<'de> for Word<'_> {
     type Error = serde::de::value::Error;
 
     fn deserialize_any<V: serde::de::Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
@@ -365,7 +365,19 @@ pub fn once(request: &HttpRequest, body_hash: [u8; 32]) -> Result<Once, Invalid>
     }
     // Ids in the path belong to what is asked for.
     let route = format!("{} {}", request.method(), request.path());
-    Ok(Once::keyed(route, key, body_hash))
+    // Keyed: a plain hash of what somebody wrote would let others try out what it was.
+    let keys = super::guard::keys_of(request);
+    let body = keys.and_then(|keys| keys.mac(Purpose::RequestBody, &body_hash).ok()).unwrap_or(body_hash);
+    Ok(Once::keyed(route, key, body))
+}
+
+/// What to search for, in a query. Nothing to look for is no search.
+pub fn search<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let text = Option::<String>::deserialize(from)?.filter(|text| !text.trim().is_empty());
+    match text {
+        Some(text) if text.len() > 255 => Err(serde::de::Error::custom("at most 255 bytes")),
+        text => Ok(text),
+    }
 }
 
 /// An answer that may have been given before.

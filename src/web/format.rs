@@ -60,6 +60,16 @@ pub fn count(number: u64) -> String {
     grouped(&number.to_string())
 }
 
+/// A page's address with other parameters: what is empty is left out.
+pub fn address(path: &str, parameters: &[(&str, &str)]) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    for (name, value) in parameters.iter().filter(|(_, value)| !value.is_empty()) {
+        query.append_pair(name, value);
+    }
+    let query = query.finish();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}
+
 /// "1 picture", "4 pictures"
 pub fn plural(number: u64, one: &str) -> String {
     let s = if number == 1 { "" } else { "s" };

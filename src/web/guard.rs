@@ -59,7 +59,7 @@ fn admit<P: Permission>(request: &HttpRequest) -> Result<Guard<P>, Problem> {
 }
 
 /// For extractors of this floor that check what a guard's request carries.
-pub(in crate::web) fn keys_of(request: &HttpRequest) -> Option<std::sync::Arc<crate::platform::crypto::Keys>> {
+pub(in crate::web) fn keys_of(request: &HttpRequest) -> Option<crate::platform::keyring::Keyring> {
     request.app_data::<web::Data<Sealed>>().map(|sealed| sealed.0.keys.clone())
 }
 

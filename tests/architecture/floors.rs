@@ -26,19 +26,22 @@ const EDGES: &[&str] = &["http", "pages", "compat"];
 /// The order inside the platform: a part uses parts of a lower number only.
 const PLATFORM: &[(&str, u8)] = &[
     ("telemetry", 0),
+    ("files", 0),
+    ("crash", 0),
+    ("crypto", 0),
     ("db", 1),
     ("signals", 2),
-    ("crypto", 2),
     ("audit", 3),
     ("jobs", 4),
+    ("keyring", 5),
     ("idempotency", 5),
     ("egress", 5),
-    ("storage", 5),
+    ("storage", 6),
     ("mail", 6),
 ];
 
 /// `Platform`, the bundle of all parts, is named by parts that hand it to rooms, repeat work of their own, or look at all.
-const BUNDLE: &[&str] = &["jobs", "telemetry", "idempotency"];
+const BUNDLE: &[&str] = &["jobs", "telemetry", "idempotency", "keyring"];
 
 fn findings(source: &Source) -> Vec<String> {
     paths::mentions(source)
@@ -111,7 +114,7 @@ fn beside(here: &str, to: &[String]) -> Option<String> {
     let fine = match (here, there) {
         ("config", "base") | ("cli", "app") => true,
         // The supervisor asks its children whether they answer through the clients that there are, and tells pages when not.
-        ("supervisor", "platform") => ["telemetry", "db", "storage"].contains(&part),
+        ("supervisor", "platform") => ["telemetry", "files", "db", "storage"].contains(&part),
         _ => false,
     };
     (!fine).then(|| format!("{here} does not use {there}, its neighbour on the same floor"))

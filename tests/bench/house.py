@@ -81,6 +81,7 @@ def serve(data, house, port):
         "STORAGE__ACCESS_KEY": keys["access_key"],
         "STORAGE__SECRET_KEY": keys["secret_key"],
         "STORAGE__DIRECTORY": str(data / "minio"),
+        "SECRETS__EPOCH_KEYS": str(data / "keys"),
         "SECRETS__ROOT_KEY": (data / "secrets/root_key").read_text().strip(),
     }
     environment = {f"RENDERKEEP__{key}": value for key, value in settings.items()}

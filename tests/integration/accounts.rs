@@ -65,13 +65,11 @@ async fn sign_in(app: &Platform, mail: &str, password: &str) -> Result<SignedIn,
 }
 
 async fn proven(app: &Platform, cookie: &str) -> Option<Proven> {
-    let mut conn = app.db.read().await.unwrap();
-    ops::session(&mut conn, &app.clock, &app.config, cookie).await.unwrap()
+    ops::session(app, cookie).await.unwrap()
 }
 
 async fn by_token(app: &Platform, token: &str) -> Option<Proven> {
-    let mut conn = app.db.read().await.unwrap();
-    ops::token(&mut conn, &app.clock, token).await.unwrap()
+    ops::token(app, token).await.unwrap()
 }
 
 async fn ctx_for(app: &Platform, proven: Proven) -> Ctx {

@@ -28,6 +28,9 @@ secret_key = "swordfish"
 root_key = "0707070707070707070707070707070707070707070707070707070707070707"
 "#;
 
+/// The database of these settings.
+const NOWHERE: &str = "postgres://renderkeep:hunter2@127.0.0.1:1/renderkeep";
+
 /// What a command left behind.
 struct Ran {
     status: i32,
@@ -85,9 +88,10 @@ impl File {
         Self { _dir: dir, path }
     }
 
-    /// With a database that answers.
-    fn at(url: &str) -> Self {
-        Self::new(&SETTINGS.replace("postgres://renderkeep:hunter2@127.0.0.1:1/renderkeep", url))
+    /// With the database and the keys of a test.
+    fn of(test: &TestPlatform) -> Self {
+        let settings = SETTINGS.replace(NOWHERE, &test.database.url());
+        Self::new(&format!("{settings}epoch_keys = {:?}\n", test.epochs.path()))
     }
 
     /// The command about this file.
@@ -102,7 +106,7 @@ impl File {
 async fn founded() -> (TestPlatform, File) {
     let test = support::platform().await;
     lifecycle::prepare(&test.platform).await.unwrap();
-    let file = File::at(&test.database.url());
+    let file = File::of(&test);
     (test, file)
 }
 
@@ -124,7 +128,7 @@ fn the_version_is_told_to_people_and_to_programs() {
 #[test]
 fn help_names_every_command_and_is_a_result() {
     let help = run(&["--help"]);
-    let documented = ["up", "serve", "token", "user", "config", "migrate", "doctor", "openapi", "version"];
+    let documented = ["up", "serve", "token", "user", "config", "keys", "migrate", "doctor", "openapi", "version"];
     let offered: Vec<_> = help.done().lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).collect();
     assert_eq!(
         offered.into_iter().filter(|word| !word.is_empty() && !word.starts_with('-')).collect::<Vec<_>>(),
@@ -289,7 +293,7 @@ async fn a_person_is_added_and_only_their_password_printed() {
 #[tokio::test]
 async fn a_token_is_printed_alone_and_works_as_far_as_its_scopes() {
     let app = TestApp::start().await;
-    let file = File::at(&app.database_url());
+    let file = File::of(&app.database);
     let owner = &app.owner.0;
     let usual = file.run(&format!("token create --person {owner}"));
     assert!(usual.done().starts_with("rk_") && !usual.done().contains('\n'), "{}", usual.out);
@@ -308,7 +312,7 @@ async fn a_token_is_printed_alone_and_works_as_far_as_its_scopes() {
 #[tokio::test]
 async fn a_database_of_another_version_is_refused_with_what_to_do() {
     let database = postgres::Database::empty().await;
-    let file = File::at(&database.url());
+    let file = File::new(&SETTINGS.replace(NOWHERE, &database.url()));
     let early = file.run("user add --mail a@example.org --name Ida");
     assert!(early.refused(1).contains("Run: renderkeep migrate."), "{}", early.err);
     assert!(file.run("migrate").done().ends_with("applied."));

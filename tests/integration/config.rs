@@ -126,7 +126,7 @@ fn a_secret_twice_or_in_a_missing_file_is_refused() {
 #[test]
 fn what_is_missing_is_told_with_its_variable() {
     let faults = load(&Sources::default()).unwrap_err().0;
-    assert_eq!(faults.len(), 5, "{faults:?}");
+    assert_eq!(faults.len(), 4, "{faults:?}");
     let advice = "database.url is not set. Set it in the configuration file or as RENDERKEEP__DATABASE__URL, or name a \
                   file in RENDERKEEP__DATABASE__URL_FILE.";
     assert_eq!(faults[0], advice);

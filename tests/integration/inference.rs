@@ -41,7 +41,7 @@ fn configured(models: &[(&str, Option<i64>)]) -> Config {
 /// The same database under another configuration, as after a restart.
 async fn restarted(test: TestPlatform, config: Config) -> TestPlatform {
     let platform = Platform { config: config.into(), ..test.platform };
-    let test = TestPlatform { platform, database: test.database };
+    let test = TestPlatform { platform, ..test };
     sync(&test).await.unwrap();
     test
 }

@@ -10,6 +10,7 @@ mod egress;
 mod health;
 mod inference;
 mod jobs;
+mod keyring;
 mod ledger;
 mod library;
 mod migrations;

@@ -33,7 +33,7 @@ async fn owner() -> (TestPlatform, Ctx) {
 
 async fn acting(app: &Platform, person: PersonId) -> Ctx {
     let mut conn = app.db.read().await.unwrap();
-    let found = accounts::ops::find(&mut conn, person).await.unwrap().unwrap();
+    let found = accounts::ops::find(&mut conn, &app.keys, person).await.unwrap().unwrap();
     let membership = ops::membership(&mut conn, person).await.unwrap().unwrap();
     let acting = Acting {
         person,
@@ -106,10 +106,7 @@ async fn asvs_v7_4_2_switching_off_ends_everything_and_nothing_comes_back() {
     let app = &test.platform;
     let (answer, password) = add(&ctx, app, new("ida@example.org", Role::Member), &Once::unkeyed()).await.unwrap();
     let entered = sign_in(app, "ida@example.org", &password).await.unwrap();
-    let session = async || {
-        let mut conn = app.db.read().await.unwrap();
-        accounts::ops::session(&mut conn, &app.clock, &app.config, &entered.cookie).await.unwrap()
-    };
+    let session = async || accounts::ops::session(app, &entered.cookie).await.unwrap();
     assert!(session().await.is_some());
     let id = id_of(&answer);
     let off = ops::deactivate_person(&ctx, app, id, Some("left")).await.unwrap();
@@ -163,8 +160,13 @@ async fn people_are_listed_newest_first_and_found_by_mail_state_and_letters() {
     assert_eq!(first, ["c@example.org", "b_b@example.org"]);
     let (rest, end) = mails(PeopleFilter::default(), PageRequest { limit: 2, before: next }).await;
     assert_eq!((rest, end), (vec!["a@example.org".to_owned(), "owner@example.org".to_owned()], None));
-    let letters = PeopleFilter { search: Some("_".to_owned()), ..PeopleFilter::default() };
-    assert_eq!(mails(letters, PageRequest::first(9)).await.0, ["b_b@example.org"]);
+    let search = |words: &str| PeopleFilter { search: Some(words.to_owned()), ..PeopleFilter::default() };
+    assert_eq!(mails(search("b_b"), PageRequest::first(9)).await.0, ["b_b@example.org"]);
+    assert_eq!(mails(search("EXAM b"), PageRequest::first(9)).await.0, ["b_b@example.org"]);
+    assert_eq!(mails(search("exa"), PageRequest::first(9)).await.0.len(), 4);
+    for nobody in ["xample", "_", "%", "ex", "\0"] {
+        assert!(mails(search(nobody), PageRequest::first(9)).await.0.is_empty(), "{nobody}");
+    }
     let off = PeopleFilter { active: Some(false), ..PeopleFilter::default() };
     assert!(mails(off, PageRequest::first(9)).await.0.is_empty());
 }

@@ -13,7 +13,7 @@ use crate::{
     },
     base::{
         access::OwnSession,
-        ctx::{Credential, Ctx, Denied},
+        ctx::{Acting, Credential, Ctx, Denied},
         error::{Invalid, NotFound},
         random,
     },
@@ -38,9 +38,8 @@ pub async fn change_password(
         return Err(Denied::ScopeLacks.into());
     }
     let secret = people::secret(&mut *app.db.read().await?, person).await?.ok_or(NotFound)?;
-    let attempt =
-        if secret.must_change_password { None } else { Some(proved(ctx, app, &secret, current, origin).await?) };
-    check_new(&secret, new).await?;
+    let attempt = if secret.must_change_password { None } else { Some(proved(ctx, app, current, origin).await?) };
+    check_new(ctx.acting()?, &secret, new).await?;
     let hash = passwords::hash(new).await?;
     let cookie = random::token()?;
     app.db
@@ -62,17 +61,11 @@ pub async fn change_password(
         .await
 }
 
-async fn proved(
-    ctx: &Ctx,
-    app: &Platform,
-    secret: &Secret,
-    current: Option<&str>,
-    origin: &Origin,
-) -> Result<Attempt, AccountsError> {
+async fn proved(ctx: &Ctx, app: &Platform, current: Option<&str>, origin: &Origin) -> Result<Attempt, AccountsError> {
     let Some(current) = current else {
         return Err(Invalid::field("current", "required", "Write your present password.").into());
     };
-    let attempt = Attempt::begin(ctx, app, &secret.mail, origin).await?;
+    let attempt = Attempt::begin(ctx, app, &ctx.acting()?.mail, origin).await?;
     match attempt.fits(ctx, app, current).await? {
         Some((_, Verdict::Right | Verdict::RightButOutdated)) => Ok(attempt),
         _ => {
@@ -82,10 +75,10 @@ async fn proved(
     }
 }
 
-async fn check_new(secret: &Secret, new: &str) -> Result<(), AccountsError> {
+async fn check_new(acting: &Acting, secret: &Secret, new: &str) -> Result<(), AccountsError> {
     let stored_form = |fault| Invalid(vec![fault]);
-    let mail: Mail = secret.mail.parse().map_err(stored_form)?;
-    let name: Name = secret.name.parse().map_err(stored_form)?;
+    let mail: Mail = acting.mail.parse().map_err(stored_form)?;
+    let name: Name = acting.name.parse().map_err(stored_form)?;
     passwords::acceptable(new, &mail, &name).map_err(|fault| Invalid(vec![fault]))?;
     if passwords::verify(new, Some(&secret.password_hash)).await? != Verdict::Wrong {
         return Err(Invalid::field("password", "same", "This is the password you have. Choose another.").into());

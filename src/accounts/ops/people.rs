@@ -23,6 +23,7 @@ use crate::{
         Platform,
         audit::{self, Act},
         db::{Conn, DbError, Tx},
+        keyring::Keyring,
         signals::{Signal, Signals},
     },
 };
@@ -56,16 +57,17 @@ pub async fn one_time_password() -> Result<OneTime, AccountsError> {
 pub async fn add(
     tx: &mut Tx,
     ctx: &Ctx,
+    keys: &Keyring,
     mail: &Mail,
     name: &Name,
     one_time: &OneTime,
 ) -> Result<Person, AccountsError> {
     let (id, at) = (PersonId::new(&ctx.clock), ctx.clock.now());
     let new = people::New { id, mail, name, password_hash: &one_time.hash, one_time_until: one_time_until(ctx), at };
-    if !people::insert(tx, new).await? {
+    if !people::insert(tx, keys, new).await? {
         return Err(Invalid(vec![taken()]).into());
     }
-    Ok(people::find(tx, id).await?.ok_or(NotFound)?)
+    Ok(people::find(tx, keys, id).await?.ok_or(NotFound)?)
 }
 
 fn taken() -> FieldFault {
@@ -97,15 +99,16 @@ pub async fn give_one_time_password(ctx: &Ctx, app: &Platform, person: PersonId)
 
 pub async fn list(
     conn: &mut Conn,
+    keys: &Keyring,
     _grant: &Grant<PeopleRead>,
     filter: &PeopleFilter,
     page: &PageRequest,
 ) -> Result<Page<Person>, DbError> {
-    people::list(conn, filter, page).await
+    people::list(conn, keys, filter, page).await
 }
 
-pub async fn find(conn: &mut Conn, id: PersonId) -> Result<Option<Person>, DbError> {
-    people::find(conn, id).await
+pub async fn find(conn: &mut Conn, keys: &Keyring, id: PersonId) -> Result<Option<Person>, DbError> {
+    people::find(conn, keys, id).await
 }
 
 /// Active and deactivated.
@@ -119,8 +122,8 @@ pub async fn active_of(conn: &mut Conn, ids: &[PersonId]) -> Result<Vec<PersonId
 }
 
 /// Names for pages that show what people did.
-pub async fn named(conn: &mut Conn, ids: &[PersonId]) -> Result<Vec<(PersonId, String)>, DbError> {
-    people::named(conn, ids).await
+pub async fn named(conn: &mut Conn, keys: &Keyring, ids: &[PersonId]) -> Result<Vec<(PersonId, String)>, DbError> {
+    people::named(conn, keys, ids).await
 }
 
 pub async fn sessions_of(
@@ -201,7 +204,7 @@ pub async fn rename(ctx: &Ctx, app: &Platform, name: &Name) -> Result<(), Accoun
     let person = ctx.grant::<ProfileEdit>()?.person();
     app.db
         .write("accounts.rename", async |tx| {
-            people::rename(tx, person, name).await?;
+            people::rename(tx, &app.keys, person, name).await?;
             let act = Act::done("accounts.rename").on("person", person);
             Ok(audit::record(tx, ctx, act.details(json!({ "fields": ["name"] }))).await?)
         })

@@ -10,17 +10,9 @@ use crate::{
         model::Proven,
         store::{ENDED_KEPT, failures, sessions, tokens},
     },
-    base::{
-        clock::Clock,
-        ctx::{Acting, Credential},
-    },
+    base::ctx::{Acting, Credential},
     config::Config,
-    platform::{
-        Platform,
-        crypto::digest,
-        db::{Conn, DbError},
-        signals::Signal,
-    },
+    platform::{Platform, crypto::digest, db::DbError, signals::Signal},
 };
 
 /// How often a long answer makes sure that it may go on: a token may expire at any moment, and nobody signals that.
@@ -32,27 +24,27 @@ pub(super) fn idle(config: &Config) -> Duration {
 
 /// Whose session this cookie is. Nobody's when it is unknown, ended, idle for too long, too old, or its person is
 /// deactivated. Trouble with the database is an error and never "nobody".
-pub async fn session(conn: &mut Conn, clock: &Clock, config: &Config, cookie: &str) -> Result<Option<Proven>, DbError> {
-    let now = clock.now();
-    let found = sessions::proven(conn, &digest(cookie.as_bytes()), now, idle(config)).await?;
+pub async fn session(app: &Platform, cookie: &str) -> Result<Option<Proven>, DbError> {
+    let (mut conn, now) = (app.db.read().await?, app.clock.now());
+    let found = sessions::proven(&mut conn, &app.keys, &digest(cookie.as_bytes()), now, idle(&app.config)).await?;
     let Some((proven, seen)) = found else { return Ok(None) };
     if let Credential::Session(id) = proven.credential
         && now - seen >= sessions::TOUCHED_EVERY
     {
-        sessions::touch(conn, id, now).await?;
+        sessions::touch(&mut conn, id, now).await?;
     }
     Ok(Some(proven))
 }
 
 /// Whose API token this is, by the same rules.
-pub async fn token(conn: &mut Conn, clock: &Clock, bearer: &str) -> Result<Option<Proven>, DbError> {
-    let now = clock.now();
-    let found = tokens::proven(conn, &digest(bearer.as_bytes()), now).await?;
+pub async fn token(app: &Platform, bearer: &str) -> Result<Option<Proven>, DbError> {
+    let (mut conn, now) = (app.db.read().await?, app.clock.now());
+    let found = tokens::proven(&mut conn, &app.keys, &digest(bearer.as_bytes()), now).await?;
     let Some((proven, used)) = found else { return Ok(None) };
     if let Credential::Token(id) = proven.credential
         && used.is_none_or(|used| now - used >= sessions::TOUCHED_EVERY)
     {
-        tokens::touch(conn, id, now).await?;
+        tokens::touch(&mut conn, id, now).await?;
     }
     Ok(Some(proven))
 }

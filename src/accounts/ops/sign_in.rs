@@ -107,7 +107,7 @@ impl Attempt {
         app.db
             .write("accounts.attempt", async |tx| {
                 failures::lock(tx, &source).await?;
-                let secret = people::secret_by_mail(tx, &mail.replace('\0', "")).await?;
+                let secret = people::secret_by_mail(tx, &app.keys, &mail.replace('\0', "")).await?;
                 let person = secret.as_ref().map_or(PersonId::from(Uuid::nil()), |secret| secret.id);
                 let known = sessions::knows_network(tx, person, &origin.network()).await?;
                 let recent = failures::recent(tx, &source, now - throttle::WINDOW, throttle::MOST_COUNTED).await?;

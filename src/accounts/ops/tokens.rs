@@ -19,9 +19,9 @@ use crate::{
     platform::{
         Platform,
         audit::{self, Act},
-        crypto::digest,
         db::Tx,
         idempotency::{Answer, Once},
+        keyring::Keyring,
         signals::{Signal, Signals},
     },
 };
@@ -31,7 +31,7 @@ pub const PREFIX: &str = "rk_";
 
 pub async fn own_tokens(ctx: &Ctx, app: &Platform, page: &PageRequest) -> Result<Page<Token>, AccountsError> {
     let grant = ctx.grant::<TokensRead>()?;
-    Ok(tokens::own(&mut *app.db.read().await?, &grant, page).await?)
+    Ok(tokens::own(&mut *app.db.read().await?, &app.keys, &grant, page).await?)
 }
 
 /// A token of the caller's own, with no scope that the caller has not.
@@ -53,7 +53,7 @@ pub async fn make_token(
             if let Some(kept) = once.claim(tx, &app.keys, ctx, person).await? {
                 return Ok(kept);
             }
-            let first = answer(&make(tx, ctx, person, &new).await?);
+            let first = answer(&make(tx, ctx, &app.keys, person, &new).await?);
             once.keep(tx, &app.keys, person, &first).await?;
             Ok(first)
         })
@@ -68,12 +68,12 @@ pub async fn create_token(ctx: &Ctx, app: &Platform, mail: &Mail, new: NewToken)
     let new = checked(ctx, new)?;
     app.db
         .write("accounts.create_token", async |tx| {
-            let found = people::secret_by_mail(tx, mail.as_str()).await?;
+            let found = people::secret_by_mail(tx, &app.keys, mail.as_str()).await?;
             let active = found.filter(|secret| secret.deactivated_at.is_none());
             let secret = active.ok_or_else(|| {
                 Invalid::field("mail", "unknown", "There is no active account with this mail address.")
             })?;
-            make(tx, ctx, secret.id, &new).await
+            make(tx, ctx, &app.keys, secret.id, &new).await
         })
         .await
 }
@@ -91,10 +91,16 @@ fn checked(ctx: &Ctx, mut new: NewToken) -> Result<NewToken, Invalid> {
     if faults.is_empty() { Ok(new) } else { Err(Invalid(faults)) }
 }
 
-async fn make(tx: &mut Tx, ctx: &Ctx, person: PersonId, new: &NewToken) -> Result<MadeToken, AccountsError> {
+async fn make(
+    tx: &mut Tx,
+    ctx: &Ctx,
+    keys: &Keyring,
+    person: PersonId,
+    new: &NewToken,
+) -> Result<MadeToken, AccountsError> {
     let token = format!("{PREFIX}{}", random::token()?);
     let id = TokenId::new(&ctx.clock);
-    tokens::insert(tx, person, id, new, &token, &digest(token.as_bytes()), ctx.clock.now()).await?;
+    tokens::insert(tx, keys, person, id, new, &token, ctx.clock.now()).await?;
     let details = json!({ "person": person, "scopes": new.scopes, "expires_at": new.expires_at });
     audit::record(tx, ctx, Act::done("tokens.create").on("token", id).details(details)).await?;
     let name = new.name.as_str().to_owned();

@@ -46,7 +46,7 @@ async fn view(
 ) -> Result<SettingsPage, AccountsError> {
     let acting = ctx.acting()?;
     let now = ctx.clock.now();
-    let person = ops::find(&mut *app.db.read().await?, acting.person).await?;
+    let person = ops::find(&mut *app.db.read().await?, &app.keys, acting.person).await?;
     let changed = person.map(|person| person.password_changed_at.format("Changed %-d %B %Y.").to_string());
     let mut sessions: Vec<SessionRow> = Vec::new();
     for session in ops::own_sessions(ctx, app).await? {

@@ -16,7 +16,9 @@ pub const DATA_MAP: &[Table] = &[
         columns: &[
             Column::personal("id", Category::Reference),
             Column::personal("mail", Category::Identity),
+            Column::withheld("mail_hash", Category::Identity),
             Column::personal("name", Category::Identity),
+            Column::withheld("words", Category::Identity),
             Column::withheld("password_hash", Category::Credential),
             Column::personal("must_change_password", Category::Credential),
             Column::personal("one_time_until", Category::Credential),

@@ -4,6 +4,7 @@ use chrono::{DateTime, Duration, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+use super::people::{mail_of, name_of};
 use crate::{
     accounts::model::{Origin, Proven, Session},
     base::{
@@ -11,9 +12,12 @@ use crate::{
         ctx::Credential,
         ids::{PersonId, SessionId},
     },
-    platform::db::{
-        Conn, DbError, Tx,
-        schema::{people, sessions},
+    platform::{
+        db::{
+            Conn, DbError, Tx,
+            schema::{people, sessions},
+        },
+        keyring::Keyring,
     },
 };
 
@@ -29,11 +33,12 @@ fn live(now: DateTime<Utc>, idle: Duration) -> _ {
 /// Whose live session this is, and when it was last seen.
 pub async fn proven(
     conn: &mut Conn,
+    keys: &Keyring,
     token_hash: &[u8],
     now: DateTime<Utc>,
     idle: Duration,
 ) -> Result<Option<(Proven, DateTime<Utc>)>, DbError> {
-    type Row = (SessionId, DateTime<Utc>, PersonId, String, String, bool);
+    type Row = (SessionId, DateTime<Utc>, PersonId, Vec<u8>, Vec<u8>, bool);
     let row: Option<Row> = sessions::table
         .inner_join(people::table)
         .filter(sessions::token_hash.eq(token_hash))
@@ -50,10 +55,11 @@ pub async fn proven(
         .first(conn)
         .await
         .optional()?;
-    Ok(row.map(|(session, seen, person, name, mail, must_change_password)| {
-        let credential = Credential::Session(session);
-        (Proven { person, name, mail, must_change_password, credential, scopes: Scope::ALL.to_vec() }, seen)
-    }))
+    let Some((session, seen, person, name, mail, must_change_password)) = row else { return Ok(None) };
+    let key = keys.of(conn, person.uuid()).await?;
+    let (name, mail) = (name_of(&key, &name)?, mail_of(&key, &mail)?);
+    let credential = Credential::Session(session);
+    Ok(Some((Proven { person, name, mail, must_change_password, credential, scopes: Scope::ALL.to_vec() }, seen)))
 }
 
 /// Whether this session still stands.

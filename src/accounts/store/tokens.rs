@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+use super::people::{mail_of, name_of};
 use crate::{
     accounts::model::{NewToken, Proven, Token},
     base::{
@@ -12,11 +13,18 @@ use crate::{
         ids::{PersonId, TokenId},
         paging::{Page, PageRequest},
     },
-    platform::db::{
-        Conn, DbError, Tx,
-        schema::{api_tokens, people},
+    platform::{
+        crypto::digest,
+        db::{
+            Conn, DbError, Tx,
+            schema::{api_tokens, people},
+        },
+        keyring::Keyring,
     },
 };
+
+/// What a token's name is sealed as.
+const NAME: &str = "api_tokens.name";
 
 #[diesel::dsl::auto_type(no_type_alias)]
 fn live(now: DateTime<Utc>) -> _ {
@@ -32,10 +40,11 @@ fn scopes_of(words: &[String]) -> Vec<Scope> {
 /// Whose live token this is, and when it was last used.
 pub async fn proven(
     conn: &mut Conn,
+    keys: &Keyring,
     token_hash: &[u8],
     now: DateTime<Utc>,
 ) -> Result<Option<(Proven, Option<DateTime<Utc>>)>, DbError> {
-    type Row = (TokenId, Vec<String>, Option<DateTime<Utc>>, PersonId, String, String, bool);
+    type Row = (TokenId, Vec<String>, Option<DateTime<Utc>>, PersonId, Vec<u8>, Vec<u8>, bool);
     let row: Option<Row> = api_tokens::table
         .inner_join(people::table)
         .filter(api_tokens::token_hash.eq(token_hash))
@@ -53,10 +62,11 @@ pub async fn proven(
         .first(conn)
         .await
         .optional()?;
-    Ok(row.map(|(token, words, used, person, name, mail, must_change_password)| {
-        let credential = Credential::Token(token);
-        (Proven { person, name, mail, must_change_password, credential, scopes: scopes_of(&words) }, used)
-    }))
+    let Some((token, words, used, person, name, mail, must_change_password)) = row else { return Ok(None) };
+    let key = keys.of(conn, person.uuid()).await?;
+    let (name, mail) = (name_of(&key, &name)?, mail_of(&key, &mail)?);
+    let credential = Credential::Token(token);
+    Ok(Some((Proven { person, name, mail, must_change_password, credential, scopes: scopes_of(&words) }, used)))
 }
 
 /// Whether this token still stands.
@@ -76,23 +86,24 @@ pub async fn touch(conn: &mut Conn, id: TokenId, now: DateTime<Utc>) -> Result<(
 
 pub async fn insert(
     tx: &mut Tx,
+    keys: &Keyring,
     person: PersonId,
     id: TokenId,
     new: &NewToken,
     token: &str,
-    token_hash: &[u8],
     at: DateTime<Utc>,
 ) -> Result<(), DbError> {
     let words: Vec<&str> = new.scopes.iter().map(|scope| scope.as_str()).collect();
+    let name = keys.of(tx, person.uuid()).await?.seal(NAME, id.uuid(), new.name.as_str().as_bytes())?;
     let hint = token.get(token.len().saturating_sub(4)..).unwrap_or_default();
     diesel::insert_into(api_tokens::table)
         .values((
             api_tokens::id.eq(id),
             api_tokens::person_id.eq(person),
-            api_tokens::name.eq(new.name.as_str()),
+            api_tokens::name.eq(name),
             api_tokens::scopes.eq(words),
             api_tokens::hint.eq(hint),
-            api_tokens::token_hash.eq(token_hash),
+            api_tokens::token_hash.eq(digest(token.as_bytes()).as_slice()),
             api_tokens::created_at.eq(at),
             api_tokens::expires_at.eq(new.expires_at),
         ))
@@ -102,8 +113,13 @@ pub async fn insert(
 }
 
 /// The caller's own tokens that were not revoked, newest first; expired ones are shown as such.
-pub async fn own(conn: &mut Conn, grant: &Grant<TokensRead>, page: &PageRequest) -> Result<Page<Token>, DbError> {
-    type Row = (TokenId, String, Vec<String>, String, DateTime<Utc>, Option<DateTime<Utc>>, Option<DateTime<Utc>>);
+pub async fn own(
+    conn: &mut Conn,
+    keys: &Keyring,
+    grant: &Grant<TokensRead>,
+    page: &PageRequest,
+) -> Result<Page<Token>, DbError> {
+    type Row = (TokenId, Vec<u8>, Vec<String>, String, DateTime<Utc>, Option<DateTime<Utc>>, Option<DateTime<Utc>>);
     let mut query = api_tokens::table
         .filter(api_tokens::person_id.eq(grant.person()))
         .filter(api_tokens::revoked_at.is_null())
@@ -123,17 +139,13 @@ pub async fn own(conn: &mut Conn, grant: &Grant<TokensRead>, page: &PageRequest)
         query = query.filter(api_tokens::id.lt(TokenId::from(before)));
     }
     let rows: Vec<Row> = query.load(conn).await?;
-    Ok(Page::from_fetched(rows, page, |row| row.0.uuid()).map(
-        |(id, name, words, hint, created_at, expires_at, last_used_at)| Token {
-            id,
-            name,
-            scopes: scopes_of(&words),
-            hint,
-            created_at,
-            expires_at,
-            last_used_at,
-        },
-    ))
+    let key = keys.of(conn, grant.person().uuid()).await?;
+    let token = |(id, name, words, hint, created_at, expires_at, last_used_at): Row| {
+        let name = key.open_text(NAME, id.uuid(), &name)?;
+        Ok(Token { id, name, scopes: scopes_of(&words), hint, created_at, expires_at, last_used_at })
+    };
+    let Page { items, next } = Page::from_fetched(rows, page, |row| row.0.uuid());
+    Ok(Page { items: items.into_iter().map(token).collect::<Result<_, DbError>>()?, next })
 }
 
 /// How many live tokens a person has.

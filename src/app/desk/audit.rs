@@ -155,7 +155,7 @@ async fn names(
     };
     let mut ids: Vec<PersonId> = entries.iter().chain(open).flat_map(people).map(PersonId::from).collect();
     ids.extend(actors.iter().copied().map(PersonId::from));
-    let named = accounts::named(&mut *guard.app.db.read().await?, &ids).await?;
+    let named = accounts::named(&mut *guard.app.db.read().await?, &guard.app.keys, &ids).await?;
     Ok(named.into_iter().collect())
 }
 

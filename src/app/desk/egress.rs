@@ -114,7 +114,7 @@ pub async fn egress_page(
     let shares = ledger::shares(&app.db, &grant, &filter).await?;
     let mut people = ledger::callers(&app.db, &grant).await?;
     people.extend(entries.items.iter().filter_map(|entry| entry.person));
-    let names = accounts::named(&mut *app.db.read().await?, &people).await?.into_iter().collect();
+    let names = accounts::named(&mut *app.db.read().await?, &app.keys, &people).await?.into_iter().collect();
     let places = destinations::list(&app.db, &grant).await?;
     let desk = Desk { look: &look, names, places, now };
     page::ok(&EgressPage {

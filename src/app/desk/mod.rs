@@ -13,6 +13,7 @@ mod unknown;
 mod words;
 
 use crate::web::{
+    format::address,
     parts::Choice,
     route::{Route, get, post},
 };
@@ -37,16 +38,6 @@ pub fn routes() -> Vec<Route> {
         post("/admin/providers/{id}/models", providers::put_model),
         post("/admin/providers/{id}/models/switch", providers::switch_model),
     ]
-}
-
-/// A page's address with other parameters: what is empty is left out.
-fn address(path: &str, parameters: &[(&str, &str)]) -> String {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    for (name, value) in parameters.iter().filter(|(_, value)| !value.is_empty()) {
-        query.append_pair(name, value);
-    }
-    let query = query.finish();
-    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
 }
 
 /// What a filter offers, anything first.

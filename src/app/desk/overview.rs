@@ -5,6 +5,7 @@ use chrono::{DateTime, NaiveTime, Utc};
 
 use super::{people::meter, unknown::UNKNOWN};
 use crate::{
+    app::health::probe,
     base::{
         access::{EgressRead, HealthRead},
         ctx::Ctx,
@@ -13,12 +14,7 @@ use crate::{
     console::pages::views::{Health, HealthPart, OverviewPage, Waiting},
     ledger::{self, model::Subject},
     organisation,
-    platform::{
-        Platform,
-        egress::ledger as egress,
-        jobs,
-        telemetry::{disk::Space, health},
-    },
+    platform::{Platform, egress::ledger as egress, jobs, telemetry::disk::Space},
     studio::{self, ops::Queue},
     web::{
         format::{self, When},
@@ -61,7 +57,7 @@ pub async fn overview_page(guard: Guard<HealthRead>, frame: PageFrame) -> Result
 }
 
 async fn parts(ctx: &Ctx, app: &Platform) -> Result<Vec<HealthPart>, Problem> {
-    let report = health::probe(app).await;
+    let report = probe(&app.db, app.storage.store()).await;
     let notices = app.notices.all();
     let mut parts: Vec<HealthPart> = report
         .parts

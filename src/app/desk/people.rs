@@ -81,8 +81,7 @@ impl Look {
     }
 
     fn filter(&self) -> PeopleFilter {
-        // No name or mail holds a NUL, and the database cannot be asked for one.
-        let search = Some(self.q.replace('\0', "")).filter(|letters| !letters.is_empty());
+        let search = Some(self.q.clone()).filter(|words| !words.is_empty());
         PeopleFilter { mail: None, active: Some(self.state == State::Active), search }
     }
 }

@@ -43,9 +43,9 @@ pub async fn asset_page(
     let grant = guard.grant()?;
     let id: AssetId = path_id(&id)?;
     let (asset, around) = {
-        let mut conn = guard.app.db.read().await?;
-        let asset = library::ops::find(&mut conn, &grant, id).await?;
-        let around = library::ops::neighbours(&mut conn, &grant, &asset, AROUND).await?;
+        let (mut conn, keys) = (guard.app.db.read().await?, &guard.app.keys);
+        let asset = library::ops::find(&mut conn, keys, &grant, id).await?;
+        let around = library::ops::neighbours(&mut conn, keys, &grant, &asset, AROUND).await?;
         (asset, around)
     };
     let at = around.iter().position(|other| other.id == id).unwrap_or_default();
@@ -152,7 +152,8 @@ async fn parameters(
 /// Those that are still there.
 async fn references(guard: &Guard<LibraryRead>, generation: &Generation) -> Result<Vec<Source>, Problem> {
     let ids: Vec<_> = generation.references.iter().map(|reference| reference.asset).collect();
-    let found = library::ops::find_all(&mut *guard.app.db.read().await?, &guard.grant()?, &ids).await?;
+    let found =
+        library::ops::find_all(&mut *guard.app.db.read().await?, &guard.app.keys, &guard.grant()?, &ids).await?;
     let sources = generation.references.iter().filter_map(|reference| {
         let asset = found.get(&reference.asset)?;
         let role = match reference.role {

@@ -73,7 +73,8 @@ fn view(frame: PageFrame, generations: Vec<UnknownRow>, pager: Pager, ask: Optio
 
 async fn rows(guard: &Guard<GenerationsResolve>, lost: &Page<Lost>) -> Result<Vec<UnknownRow>, Problem> {
     let people: Vec<PersonId> = lost.items.iter().map(|lost| lost.person).collect();
-    let names: HashMap<_, _> = accounts::named(&mut *guard.app.db.read().await?, &people).await?.into_iter().collect();
+    let names: HashMap<_, _> =
+        accounts::named(&mut *guard.app.db.read().await?, &guard.app.keys, &people).await?.into_iter().collect();
     let offers = inference::ops::all_models(&guard.app, &guard.ctx.grant()?).await?;
     Ok(lost.items.iter().map(|lost| row(guard, lost, &names, &offers)).collect())
 }

@@ -12,6 +12,7 @@ pub fn of_action(action: &str) -> String {
         "tokens.create" => "API token made",
         "tokens.revoke" => "API token revoked",
         "organisation.found" => "Organisation founded",
+        "keys.rotate" => "Root key changed",
         "people.add" => "Person added",
         "people.deactivate" => "Person deactivated",
         "people.reactivate" => "Person reactivated",

@@ -45,7 +45,7 @@ impl Desk {
         let conn = &mut app.db.read().await.map_err(LedgerError::from)?;
         let organisation = organisation::ops::organisation(conn).await?;
         let with_caps: Vec<PersonId> = caps.iter().filter_map(|(cap, _)| person(cap.subject)).collect();
-        let names = accounts::ops::named(conn, &with_caps).await?.into_iter().collect();
+        let names = accounts::ops::named(conn, &app.keys, &with_caps).await?.into_iter().collect();
         let workspaces = organisation::ops::workspaces_of(conn, grant.person()).await?;
         let (active, _) = accounts::ops::counts(conn, &people_grant).await?;
         let counted = ops::counted(ctx, app, grant, Subject::Organisation(organisation.id)).await?;
@@ -136,7 +136,7 @@ pub async fn name_of(app: &Platform, desk: &Desk, subject: Subject) -> Result<St
     }
     let id = person(subject).ok_or(NotFound)?;
     let conn = &mut app.db.read().await.map_err(LedgerError::from)?;
-    let named = accounts::ops::named(conn, &[id]).await?;
+    let named = accounts::ops::named(conn, &app.keys, &[id]).await?;
     Ok(named.into_iter().next().map(|(_, name)| name).ok_or(NotFound)?)
 }
 
@@ -145,7 +145,7 @@ pub async fn people_without(ctx: &Ctx, app: &Platform, desk: &Desk) -> Result<Ve
     let grant = ctx.grant::<PeopleRead>()?;
     let active = PeopleFilter { active: Some(true), ..PeopleFilter::default() };
     let conn = &mut app.db.read().await.map_err(LedgerError::from)?;
-    let people = accounts::ops::list(conn, &grant, &active, &PageRequest::first(MOST)).await?;
+    let people = accounts::ops::list(conn, &app.keys, &grant, &active, &PageRequest::first(MOST)).await?;
     let without = people.items.into_iter().filter(|person| !desk.names.contains_key(&person.id));
     let mut without: Vec<_> = without.map(|person| (person.id, person.name)).collect();
     without.sort_by_key(|(_, name)| name.to_lowercase());

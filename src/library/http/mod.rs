@@ -172,6 +172,10 @@ struct AssetQuery {
     trashed: Option<bool>,
     /// Those that this generation made.
     generation: Option<GenerationId>,
+    /// Words of the name or of the prompt that it was made from, or how they begin; every one must be there.
+    #[param(max_length = 255)]
+    #[serde(default, deserialize_with = "extract::search")]
+    search: Option<String>,
     #[param(minimum = 1, maximum = 200)]
     limit: Option<u32>,
     #[param(max_length = 255)]
@@ -203,8 +207,13 @@ async fn create_asset(
 async fn list_assets(guard: Guard<LibraryRead>, query: Query<AssetQuery>) -> Result<HttpResponse, Problem> {
     let asked = &query.value;
     let page = query.page(&guard.app.keys, ASSETS, asked.limit, asked.cursor.as_deref())?;
-    let filter = Filter { kind: asked.kind, generation: asked.generation, trashed: asked.trashed.unwrap_or_default() };
-    let assets = ops::list(&mut *guard.app.db.read().await?, &guard.grant()?, &filter, &page).await?;
+    let filter = Filter {
+        kind: asked.kind,
+        generation: asked.generation,
+        trashed: asked.trashed.unwrap_or_default(),
+        search: asked.search.clone(),
+    };
+    let assets = ops::list(&mut *guard.app.db.read().await?, &guard.app.keys, &guard.grant()?, &filter, &page).await?;
     let views = assets.map(|asset| AssetView::from(&asset));
     Ok(HttpResponse::Ok().json(query.list(&guard.app.keys, ASSETS, views)))
 }
@@ -235,7 +244,7 @@ async fn restore_asset(guard: Guard<LibraryEdit>, id: web::Path<String>) -> Resu
 /// The asset that an address names, if the caller has it.
 async fn asset_of(guard: &Guard<LibraryRead>, id: &str) -> Result<Asset, Problem> {
     let id: AssetId = path_id(id)?;
-    Ok(ops::find(&mut *guard.app.db.read().await?, &guard.grant()?, id).await?)
+    Ok(ops::find(&mut *guard.app.db.read().await?, &guard.app.keys, &guard.grant()?, id).await?)
 }
 
 /// `Content-Disposition` for a picture of this name.

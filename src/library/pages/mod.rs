@@ -19,7 +19,7 @@ use crate::{
     },
     platform::idempotency::{Answer, Once},
     web::{
-        extract::{Form, Query, path_id},
+        extract::{self, Form, Query, path_id},
         format::{self, Chip, Pager},
         frame::{Flash, Place, Tone},
         guard::Guard,
@@ -56,6 +56,8 @@ pub fn routes() -> Vec<Route> {
 #[serde(deny_unknown_fields)]
 struct LibraryQuery {
     kind: Option<AssetKind>,
+    #[serde(default, deserialize_with = "extract::search")]
+    search: Option<String>,
     trashed: Option<bool>,
     cursor: Option<String>,
 }
@@ -93,13 +95,13 @@ async fn library_page(
 ) -> Result<HttpResponse, Problem> {
     let asked = &query.value;
     let trash = asked.trashed.unwrap_or_default();
-    let filter = Filter { kind: asked.kind, trashed: trash, generation: None };
+    let filter = Filter { kind: asked.kind, trashed: trash, generation: None, search: asked.search.clone() };
     let keys = &guard.app.keys;
     let window = query.page(keys, LIBRARY, Some(TILES), asked.cursor.as_deref())?;
     let mut conn = guard.app.db.read().await?;
     let grant = guard.grant()?;
-    let found = ops::list(&mut conn, &grant, &filter, &window).await?;
-    let (count, bytes) = ops::sum(&mut conn, &grant, &filter).await?;
+    let found = ops::list(&mut conn, keys, &grant, &filter, &window).await?;
+    let (count, bytes) = ops::sum(&mut conn, keys, &grant, &filter).await?;
     let days = days(&found, guard.ctx.clock.now());
     let shown = found.items.len();
     let next = query.list(keys, LIBRARY, found.map(|_| ())).next_cursor;
@@ -107,10 +109,12 @@ async fn library_page(
         frame: frame.titled(if trash { "Trash" } else { "Library" }, Place::Library),
         trash,
         summary: format!("{}, {}", format::plural(count, "picture"), format::bytes(bytes)),
-        filters: if trash { Vec::new() } else { filters(asked.kind) },
+        filters: if trash { Vec::new() } else { filters(asked) },
+        search: asked.search.clone().unwrap_or_default(),
+        kind: asked.kind.map_or("", AssetKind::as_str),
         days,
         pager: pager(asked, shown, count, next),
-        filtered: asked.kind.is_some(),
+        filtered: asked.kind.is_some() || asked.search.is_some(),
         accepts: "PNG, JPEG, WebP or GIF, up to 64 MB each".to_owned(),
     })
 }
@@ -145,11 +149,12 @@ pub fn alt(asset: &Asset) -> String {
     stem.replace(['-', '_'], " ")
 }
 
-fn filters(current: Option<AssetKind>) -> Vec<Chip> {
+fn filters(asked: &LibraryQuery) -> Vec<Chip> {
+    let search = asked.search.as_deref().unwrap_or_default();
     let chip = |label: &str, kind: Option<AssetKind>| Chip {
         label: label.to_owned(),
-        href: kind.map_or_else(|| LIBRARY.to_owned(), |kind| format!("{LIBRARY}?kind={}", kind.as_str())),
-        on: current == kind,
+        href: format::address(LIBRARY, &[("kind", kind.map_or("", AssetKind::as_str)), ("search", search)]),
+        on: asked.kind == kind,
         removes: false,
     };
     vec![
@@ -161,12 +166,12 @@ fn filters(current: Option<AssetKind>) -> Vec<Chip> {
 }
 
 fn pager(asked: &LibraryQuery, shown: usize, count: u64, next: Option<String>) -> Pager {
-    let kind = asked.kind.map(|kind| format!("kind={}", kind.as_str()));
-    let trashed = asked.trashed.map(|trashed| format!("trashed={trashed}"));
+    let kind = asked.kind.map_or("", AssetKind::as_str);
+    let trashed = asked.trashed.map(|trashed| trashed.to_string()).unwrap_or_default();
+    let search = asked.search.as_deref().unwrap_or_default();
     let base = |cursor: Option<String>| {
-        let cursor = cursor.map(|cursor| format!("cursor={cursor}"));
-        let all: Vec<_> = [&kind, &trashed, &cursor].into_iter().flatten().map(String::as_str).collect();
-        if all.is_empty() { LIBRARY.to_owned() } else { format!("{LIBRARY}?{}", all.join("&")) }
+        let cursor = cursor.unwrap_or_default();
+        format::address(LIBRARY, &[("kind", kind), ("trashed", &trashed), ("search", search), ("cursor", &cursor)])
     };
     let first = asked.cursor.is_none();
     let range = if first && next.is_some() { format!("{shown} of {}", format::count(count)) } else { String::new() };

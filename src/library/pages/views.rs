@@ -17,6 +17,10 @@ pub struct LibraryPage {
     /// "4,218 pictures, 38.6 GB"
     pub summary: String,
     pub filters: Vec<Chip>,
+    /// What is searched for.
+    pub search: String,
+    /// The kind that the search stays within; empty for all.
+    pub kind: &'static str,
     pub days: Vec<Day>,
     pub pager: Pager,
     /// Whether a filter is active; an empty page then says so.
@@ -123,6 +127,8 @@ pub mod samples {
             trash: false,
             summary: "4,218 pictures, 38 GB".into(),
             filters: filters(false),
+            search: String::new(),
+            kind: "",
             days: vec![
                 Day { key: "2026-11-20".into(), title: "Today".into(), tiles: tiles(0..14) },
                 Day { key: "2026-11-19".into(), title: "Yesterday".into(), tiles: tiles(14..NAMES.len()) },

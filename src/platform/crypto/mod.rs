@@ -1,7 +1,7 @@
-//! Keys of this installation, all derived from one root key, one per purpose.
+//! Keys for single purposes, all derived from one key, and what they do: seal, open, hash.
 //!
-//! The root key is a file (or a systemd credential) that never enters the database. HKDF-SHA-256 gives each purpose its
-//! own key, so that a value made for one purpose is worthless for another. Primitives come from `ring`.
+//! HKDF-SHA-256 gives each purpose its own key, so that a value made for one purpose is worthless for another.
+//! `keyring` says where the first key comes from. Primitives come from `ring`.
 
 use data_encoding::BASE64URL_NOPAD;
 use ring::{aead, hkdf, hmac};
@@ -9,7 +9,60 @@ use ring::{aead, hkdf, hmac};
 use crate::base::random;
 
 pub struct Keys {
-    root: hkdf::Prk,
+    secret: Secret,
+}
+
+/// A random key that others are derived from and that nothing is sealed with itself.
+pub struct Secret(hkdf::Prk);
+
+impl Secret {
+    pub fn new(key: &[u8; 32]) -> Self {
+        Self(hkdf::Salt::new(hkdf::HKDF_SHA256, b"renderkeep root v1").extract(key))
+    }
+
+    /// The key for what `label` says. Another label gives another key.
+    pub fn derive(&self, label: &[u8]) -> Result<[u8; 32], CryptoError> {
+        let mut key = [0; 32];
+        let info = [label];
+        let okm = self.0.expand(&info, hkdf::HKDF_SHA256).map_err(|_| CryptoError::Derive)?;
+        okm.fill(&mut key).map_err(|_| CryptoError::Derive)?;
+        Ok(key)
+    }
+}
+
+/// Seals short values with AES-256-GCM: 12 bytes of random nonce, the ciphertext, 16 bytes of tag.
+#[derive(Clone)]
+pub struct Sealer(aead::LessSafeKey);
+
+impl Sealer {
+    pub fn new(key: &[u8; 32]) -> Result<Self, CryptoError> {
+        let key = aead::UnboundKey::new(&aead::AES_256_GCM, key).map_err(|_| CryptoError::Derive)?;
+        Ok(Self(aead::LessSafeKey::new(key)))
+    }
+
+    /// `about` is bound in and must be the same to open it.
+    pub fn seal(&self, about: &[u8], plain: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        let nonce: [u8; 12] = random::bytes()?;
+        let mut sealed = plain.to_vec();
+        self.0
+            .seal_in_place_append_tag(aead::Nonce::assume_unique_for_key(nonce), aead::Aad::from(about), &mut sealed)
+            .map_err(|_| CryptoError::Derive)?;
+        Ok([nonce.as_slice(), &sealed].concat())
+    }
+
+    pub fn open(&self, about: &[u8], sealed: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        let (nonce, body) = sealed.split_at_checked(12).ok_or(CryptoError::Unsealable)?;
+        let nonce = aead::Nonce::try_assume_unique_for_key(nonce).map_err(|_| CryptoError::Unsealable)?;
+        let mut body = body.to_vec();
+        let plain =
+            self.0.open_in_place(nonce, aead::Aad::from(about), &mut body).map_err(|_| CryptoError::Unsealable)?;
+        Ok(plain.to_vec())
+    }
+
+    /// The same for a key.
+    pub fn open_key(&self, about: &[u8], sealed: &[u8]) -> Result<[u8; 32], CryptoError> {
+        self.open(about, sealed)?.try_into().map_err(|_| CryptoError::Unsealable)
+    }
 }
 
 /// What a key is for. Part of the derivation: renaming one makes everything made with it unreadable.
@@ -23,8 +76,14 @@ pub enum Purpose {
     SignedUrl,
     /// Answers kept for an `Idempotency-Key`.
     KeptAnswer,
-    /// Keys of stored objects.
-    ObjectKey,
+    /// Bodies of requests that may come again.
+    RequestBody,
+    /// Owners' keys.
+    OwnerKey,
+    /// Mail addresses, to find a person by theirs.
+    Mail,
+    /// Words of people's names and mail addresses, to search for them.
+    PeopleSearch,
     /// Providers' API keys.
     ProviderSecret,
     /// Names of accounts and networks in the sign-in throttle.
@@ -40,7 +99,10 @@ impl Purpose {
             Self::Form => b"renderkeep form v1",
             Self::SignedUrl => b"renderkeep signed url v1",
             Self::KeptAnswer => b"renderkeep kept answer v1",
-            Self::ObjectKey => b"renderkeep object key v1",
+            Self::RequestBody => b"renderkeep request body v1",
+            Self::OwnerKey => b"renderkeep owner key v1",
+            Self::Mail => b"renderkeep mail v1",
+            Self::PeopleSearch => b"renderkeep people search v1",
             Self::ProviderSecret => b"renderkeep provider secret v1",
             Self::Throttle => b"renderkeep throttle v1",
             Self::FirstPassword => b"renderkeep first password v1",
@@ -59,16 +121,17 @@ pub enum CryptoError {
 }
 
 impl Keys {
-    pub fn new(root: &[u8; 32]) -> Self {
-        Self { root: hkdf::Salt::new(hkdf::HKDF_SHA256, b"renderkeep root v1").extract(root) }
+    pub fn new(secret: &[u8; 32]) -> Self {
+        Self { secret: Secret::new(secret) }
     }
 
     fn bytes(&self, purpose: Purpose) -> Result<[u8; 32], CryptoError> {
-        let mut key = [0; 32];
-        let info = [purpose.label()];
-        let okm = self.root.expand(&info, hkdf::HKDF_SHA256).map_err(|_| CryptoError::Derive)?;
-        okm.fill(&mut key).map_err(|_| CryptoError::Derive)?;
-        Ok(key)
+        self.secret.derive(purpose.label())
+    }
+
+    /// The key that words are hashed with to be found again.
+    pub(super) fn search(&self, purpose: Purpose) -> Result<hmac::Key, CryptoError> {
+        Ok(hmac::Key::new(hmac::HMAC_SHA256, &self.bytes(purpose)?))
     }
 
     /// Keyed hash of `message`.
@@ -87,30 +150,17 @@ impl Keys {
             .is_ok_and(|key| hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, &key), message, mac).is_ok())
     }
 
-    /// AES-256-GCM under the purpose's key with a random nonce; `about` is bound in and must be the same to open it.
+    /// Sealed under the purpose's key; `about` is bound in and must be the same to open it.
     pub fn seal(&self, purpose: Purpose, about: &[u8], plain: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        let nonce: [u8; 12] = random::bytes()?;
-        let mut sealed = plain.to_vec();
-        self.aead(purpose)?
-            .seal_in_place_append_tag(aead::Nonce::assume_unique_for_key(nonce), aead::Aad::from(about), &mut sealed)
-            .map_err(|_| CryptoError::Derive)?;
-        Ok([nonce.as_slice(), &sealed].concat())
+        Sealer::new(&self.bytes(purpose)?)?.seal(about, plain)
     }
 
     pub fn open(&self, purpose: Purpose, about: &[u8], sealed: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        let (nonce, body) = sealed.split_at_checked(12).ok_or(CryptoError::Unsealable)?;
-        let nonce = aead::Nonce::try_assume_unique_for_key(nonce).map_err(|_| CryptoError::Unsealable)?;
-        let mut body = body.to_vec();
-        let plain = self
-            .aead(purpose)?
-            .open_in_place(nonce, aead::Aad::from(about), &mut body)
-            .map_err(|_| CryptoError::Unsealable)?;
-        Ok(plain.to_vec())
+        Sealer::new(&self.bytes(purpose)?)?.open(about, sealed)
     }
 
-    fn aead(&self, purpose: Purpose) -> Result<aead::LessSafeKey, CryptoError> {
-        let key = aead::UnboundKey::new(&aead::AES_256_GCM, &self.bytes(purpose)?).map_err(|_| CryptoError::Derive)?;
-        Ok(aead::LessSafeKey::new(key))
+    pub fn open_key(&self, purpose: Purpose, about: &[u8], sealed: &[u8]) -> Result<[u8; 32], CryptoError> {
+        Sealer::new(&self.bytes(purpose)?)?.open_key(about, sealed)
     }
 }
 

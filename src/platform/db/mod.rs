@@ -16,6 +16,7 @@ use diesel_async::{
     },
 };
 
+use super::crypto::CryptoError;
 use crate::base::error::{Fault, Kind};
 
 pub mod migrate;
@@ -50,6 +51,20 @@ pub enum DbError {
     Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("The database refused this. Nothing was changed.")]
     Query(#[source] diesel::result::Error),
+    #[error("What is stored cannot be opened with this server's keys.")]
+    Unreadable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl DbError {
+    pub fn unreadable(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Unreadable(why.into())
+    }
+}
+
+impl From<CryptoError> for DbError {
+    fn from(error: CryptoError) -> Self {
+        Self::unreadable(error)
+    }
 }
 
 impl Fault for DbError {
@@ -57,7 +72,7 @@ impl Fault for DbError {
         match self {
             Self::Unreachable(_) => Kind::Unavailable,
             Self::Query(error) if is_outage(error) => Kind::Unavailable,
-            Self::Query(_) => Kind::Internal,
+            Self::Query(_) | Self::Unreadable(_) => Kind::Internal,
         }
     }
     fn code(&self) -> &'static str {

@@ -4,7 +4,7 @@ diesel::table! {
     api_tokens (id) {
         id -> Uuid,
         person_id -> Uuid,
-        name -> Text,
+        name -> Binary,
         scopes -> Array<Text>,
         hint -> Text,
         token_hash -> Binary,
@@ -40,9 +40,10 @@ diesel::table! {
         height -> Integer,
         sha256 -> Binary,
         thumbhash -> Binary,
-        name -> Text,
+        name -> Binary,
+        words -> Array<BigInt>,
         generation_id -> Nullable<Uuid>,
-        labels -> Array<Text>,
+        labels -> Nullable<Binary>,
         rating -> Nullable<Integer>,
         created_at -> Timestamptz,
         trashed_at -> Nullable<Timestamptz>,
@@ -148,7 +149,7 @@ diesel::table! {
         person_id -> Uuid,
         number -> BigInt,
         generation_id -> Uuid,
-        snapshot -> Jsonb,
+        snapshot -> Binary,
         at -> Timestamptz,
     }
 }
@@ -191,11 +192,12 @@ diesel::table! {
         model_id -> Text,
         provider_id -> Uuid,
         provider -> Text,
-        prompt -> Text,
+        prompt -> Binary,
+        words -> Array<BigInt>,
         size -> Text,
         count -> Integer,
         seed -> Nullable<BigInt>,
-        parameters -> Jsonb,
+        parameters -> Binary,
         state -> Text,
         price_card_id -> Uuid,
         held_micros -> BigInt,
@@ -203,7 +205,7 @@ diesel::table! {
         overage_micros -> Nullable<BigInt>,
         currency -> Text,
         error_code -> Nullable<Text>,
-        error_message -> Nullable<Text>,
+        error_message -> Nullable<Binary>,
         error_retryable -> Nullable<Bool>,
         attempts -> Integer,
         retry_of -> Nullable<Uuid>,
@@ -330,6 +332,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    organisation_keys (singleton) {
+        singleton -> Bool,
+        root_key_id -> Text,
+        sealed_key -> Binary,
+        created_at -> Timestamptz,
+        sealed_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     organisation_members (organisation_id, person_id, role) {
         organisation_id -> Uuid,
         person_id -> Uuid,
@@ -349,10 +361,22 @@ diesel::table! {
 }
 
 diesel::table! {
+    owner_keys (owner_id) {
+        owner_id -> Uuid,
+        kind -> Text,
+        epoch -> Integer,
+        sealed_key -> Binary,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     people (id) {
         id -> Uuid,
-        mail -> Text,
-        name -> Text,
+        mail -> Binary,
+        mail_hash -> Binary,
+        name -> Binary,
+        words -> Array<BigInt>,
         password_hash -> Text,
         must_change_password -> Bool,
         one_time_until -> Nullable<Timestamptz>,
@@ -503,8 +527,10 @@ diesel::allow_tables_to_appear_in_same_query!(
     ledger_transactions,
     models,
     objects,
+    organisation_keys,
     organisation_members,
     organisations,
+    owner_keys,
     people,
     price_cards,
     providers,

@@ -29,8 +29,9 @@ use crate::{
         random,
     },
     platform::{
-        crypto::{CryptoError, Keys, Purpose},
+        crypto::CryptoError,
         db::{Db, Tx, schema::objects::dsl as t},
+        keyring::Keyring,
     },
 };
 
@@ -46,7 +47,7 @@ const SWEPT_AT_ONCE: i64 = 200;
 #[derive(Clone)]
 pub struct Storage {
     store: Arc<dyn ObjectStore>,
-    keys: Arc<Keys>,
+    keys: Keyring,
 }
 
 /// An object that is completely stored.
@@ -65,7 +66,7 @@ pub struct Object {
 }
 
 impl Storage {
-    pub fn new(store: Arc<dyn ObjectStore>, keys: Arc<Keys>) -> Self {
+    pub fn new(store: Arc<dyn ObjectStore>, keys: Keyring) -> Self {
         Self { store, keys }
     }
 
@@ -85,7 +86,7 @@ impl Storage {
     ) -> Result<Stored, StorageError> {
         let id = ObjectId::new(clock);
         let key: [u8; 32] = random::bytes().map_err(CryptoError::from)?;
-        let sealed_key = self.keys.seal(Purpose::ObjectKey, &about(owner, id), &key)?;
+        let sealed_key = self.keys.of(&mut *db.read().await?, owner).await?.seal_key(id.uuid(), &key)?;
         open_row(db, clock, id, owner, &sealed_key).await?;
         let key = ObjectKey::new(&key, owner, id)?;
         let stored = self.fill(db, clock, id, sealing(bytes, key, length)).await;
@@ -135,7 +136,9 @@ impl Storage {
     /// Streams an object or a part of it. What was changed in the store ends in an error, and none of it is passed on.
     pub async fn get(&self, db: &Db, id: ObjectId, range: Option<Range<u64>>) -> Result<Object, StorageError> {
         let facts = facts(db, id).await?;
-        let (bytes, key) = (facts.bytes, self.key_of(id, &facts)?);
+        let owner = self.keys.of(&mut *db.read().await?, facts.owner).await?;
+        let key = owner.open_key(id.uuid(), &facts.sealed_key).map_err(|_| StorageError::Damaged(id))?;
+        let (bytes, key) = (facts.bytes, ObjectKey::new(&key, facts.owner, id)?);
         let stream = match range {
             Some(range) if range.start > range.end || range.end > bytes => return Err(StorageError::Damaged(id)),
             Some(range) => {
@@ -145,12 +148,6 @@ impl Storage {
             None => sealed::open(self.store.get(id, None).await?, key, bytes),
         };
         Ok(Object { bytes, stream })
-    }
-
-    fn key_of(&self, id: ObjectId, facts: &Facts) -> Result<ObjectKey, StorageError> {
-        let key = self.keys.open(Purpose::ObjectKey, &about(facts.owner, id), &facts.sealed_key);
-        let key = key.ok().and_then(|key| key.try_into().ok()).ok_or(StorageError::Damaged(id))?;
-        ObjectKey::new(&key, facts.owner, id)
     }
 
     /// Keeps the object for good, in the transaction that starts to use it.
@@ -184,11 +181,6 @@ impl Storage {
             }
         }
     }
-}
-
-/// What a sealed key is bound to.
-fn about(owner: Uuid, id: ObjectId) -> Vec<u8> {
-    [owner.as_bytes().as_slice(), id.uuid().as_bytes()].concat()
 }
 
 async fn open_row(db: &Db, clock: &Clock, id: ObjectId, owner: Uuid, sealed_key: &[u8]) -> Result<(), StorageError> {

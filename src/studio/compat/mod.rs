@@ -27,7 +27,11 @@ use crate::{
     },
     inference::{self, model::ReferenceRole},
     library,
-    platform::idempotency::Once,
+    platform::{
+        crypto::{Purpose, digest},
+        db::DbError,
+        idempotency::Once,
+    },
     web::{
         document::operation,
         extract::{self, Body},
@@ -148,7 +152,7 @@ async fn edit_image(guard: Guard<StudioEdit>, request: HttpRequest, body: Multip
         return Err(request::required("image").into());
     }
     marks.sort();
-    let hash = crate::platform::crypto::digest(marks.join("\n").as_bytes());
+    let hash = digest(marks.join("\n").as_bytes());
     carry_out(guard, &request, ImageRequest::from_form(fields)?, uploads, hash).await
 }
 
@@ -223,7 +227,8 @@ fn fingerprint(guard: &Guard<StudioEdit>, request: &HttpRequest, hash: [u8; 32])
         Credential::Session(id) => id.uuid(),
         Credential::Console => acting.person.uuid(),
     };
-    let body = crate::platform::crypto::digest(&[request.path().as_bytes(), &hash].concat());
+    let about = [request.path().as_bytes(), &hash].concat();
+    let body = guard.app.keys.mac(Purpose::RequestBody, &about).map_err(DbError::from)?;
     Ok(Fingerprint { person: acting.person, credential, body })
 }
 

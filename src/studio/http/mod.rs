@@ -121,6 +121,7 @@ async fn list_generations(
         model: query.value.model()?,
         person: query.value.person.map(PersonId::uuid),
         open: false,
+        search: query.value.search.clone(),
     };
     let found = ops::list(&guard.app, &guard.grant()?, &filter, &page).await?;
     let views = found.map(|generation| GenerationView::from(&generation));

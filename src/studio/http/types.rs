@@ -13,6 +13,7 @@ use crate::{
     inference::model::ReferenceRole,
     ledger::model::CapState,
     studio::model::{NewGeneration, NewReference, State},
+    web::extract,
 };
 
 /// The most references that any request may name; a model may take fewer.
@@ -65,6 +66,10 @@ pub struct ListQuery {
     #[param(max_length = 255)]
     pub model: Option<String>,
     pub person: Option<PersonId>,
+    /// Words of the prompt, or how they begin; every one must be there.
+    #[param(max_length = 255)]
+    #[serde(default, deserialize_with = "extract::search")]
+    pub search: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]

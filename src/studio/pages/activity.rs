@@ -16,8 +16,8 @@ use crate::{
     },
     studio::{model::State, ops, store::Filter},
     web::{
-        extract::Query,
-        format::{Chip, Pager},
+        extract::{self, Query},
+        format::{Chip, Pager, address},
         frame::{CapLine, Frame, Place},
         guard::Guard,
         page::{self, PageFrame},
@@ -31,6 +31,8 @@ const ROWS: u32 = 30;
 #[serde(deny_unknown_fields)]
 pub struct ActivityQuery {
     state: Option<State>,
+    #[serde(default, deserialize_with = "extract::search")]
+    search: Option<String>,
     cursor: Option<String>,
 }
 
@@ -43,7 +45,7 @@ pub async fn show_activity(
     let grant = guard.grant()?;
     let keys = &guard.app.keys;
     let page = query.page(keys, request.path(), Some(ROWS), query.value.cursor.as_deref())?;
-    let filter = Filter { state: query.value.state, ..Filter::default() };
+    let filter = Filter { state: query.value.state, search: query.value.search.clone(), ..Filter::default() };
     let found = ops::list(&guard.app, &grant, &filter, &page).await?;
     let shelf = shelf(&guard, &found.items).await?;
     let rows = found.items.iter().map(|generation| shelf.row(generation)).collect();
@@ -57,10 +59,12 @@ pub async fn show_activity(
         period: spent.period,
         heading: spent.heading,
         chart: spent.chart,
-        filters: filters(query.value.state),
-        filtered: query.value.state.is_some(),
+        filters: filters(&query.value),
+        search: query.value.search.clone().unwrap_or_default(),
+        state: query.value.state.map_or("", State::as_str),
+        filtered: query.value.state.is_some() || query.value.search.is_some(),
         rows,
-        pager: pager(query.value.state, query.value.cursor.is_some(), list.next_cursor),
+        pager: pager(&query.value, list.next_cursor),
     })
 }
 
@@ -114,11 +118,14 @@ fn days_of(first: NaiveDate) -> usize {
     first.iter_days().take_while(|day| day.month() == month).count()
 }
 
-fn filters(current: Option<State>) -> Vec<Chip> {
+const ACTIVITY: &str = "/activity";
+
+fn filters(asked: &ActivityQuery) -> Vec<Chip> {
+    let search = asked.search.as_deref().unwrap_or_default();
     let chip = |label: &str, state: Option<State>| Chip {
         label: label.to_owned(),
-        href: state.map_or_else(|| "/activity".to_owned(), |state| format!("/activity?state={}", state.as_str())),
-        on: current == state,
+        href: address(ACTIVITY, &[("state", state.map_or("", State::as_str)), ("search", search)]),
+        on: asked.state == state,
         removes: false,
     };
     vec![
@@ -132,13 +139,10 @@ fn filters(current: Option<State>) -> Vec<Chip> {
     ]
 }
 
-fn pager(state: Option<State>, later: bool, next: Option<String>) -> Pager {
-    let base = state.map_or_else(|| "/activity?".to_owned(), |state| format!("/activity?state={}&", state.as_str()));
-    Pager {
-        range: String::new(),
-        newer: later.then(|| base.trim_end_matches(['?', '&']).to_owned()),
-        older: next.map(|cursor| format!("{base}cursor={cursor}")),
-    }
+fn pager(asked: &ActivityQuery, next: Option<String>) -> Pager {
+    let (state, search) = (asked.state.map_or("", State::as_str), asked.search.as_deref().unwrap_or_default());
+    let at = |cursor: &str| address(ACTIVITY, &[("state", state), ("search", search), ("cursor", cursor)]);
+    Pager { range: String::new(), newer: asked.cursor.is_some().then(|| at("")), older: next.map(|cursor| at(&cursor)) }
 }
 
 #[cfg(test)]

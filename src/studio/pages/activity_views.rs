@@ -19,6 +19,10 @@ pub struct ActivityPage {
     /// The same caps as in the money chip.
     pub caps: Vec<CapLine>,
     pub filters: Vec<Chip>,
+    /// What is searched for.
+    pub search: String,
+    /// The outcome that the search stays within; empty for all.
+    pub state: &'static str,
     pub filtered: bool,
     pub rows: Vec<Row>,
     pub pager: Pager,
@@ -165,6 +169,8 @@ pub mod samples {
                 chip("Cancelled", "/activity?state=cancelled", false),
                 chip("Not known", "/activity?state=unknown", false),
             ],
+            search: String::new(),
+            state: "",
             filtered: false,
             rows: rows(),
             pager: Pager { range: "1 to 7 of 214".into(), newer: None, older: Some("/activity?cursor=bmV4dA".into()) },

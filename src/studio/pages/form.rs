@@ -165,7 +165,8 @@ async fn again(
 /// References as the form shows them; what is not there any more is left out.
 pub async fn references<P: Permission>(guard: &Guard<P>, ids: Vec<String>) -> Result<Vec<Reference>, Problem> {
     let ids: Vec<AssetId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
-    let mut found = library::ops::find_all(&mut *guard.app.db.read().await?, &guard.ctx.grant()?, &ids).await?;
+    let mut found =
+        library::ops::find_all(&mut *guard.app.db.read().await?, &guard.app.keys, &guard.ctx.grant()?, &ids).await?;
     Ok(ids
         .iter()
         .filter_map(|id| found.remove(id))

@@ -173,7 +173,8 @@ pub(in crate::studio::pages) async fn shelf<P: Permission>(
 ) -> Result<Shelf, Problem> {
     let ids: Vec<AssetId> =
         generations.iter().flat_map(|generation| generation.outputs.iter().map(|output| output.asset)).collect();
-    let assets = library::ops::find_all(&mut *guard.app.db.read().await?, &guard.ctx.grant()?, &ids).await?;
+    let assets =
+        library::ops::find_all(&mut *guard.app.db.read().await?, &guard.app.keys, &guard.ctx.grant()?, &ids).await?;
     let titles: HashMap<String, String> =
         offers(guard).await?.into_iter().map(|offer| (offer.model.id, offer.model.title)).collect();
     Ok(Shelf { assets, titles, now: guard.ctx.clock.now() })

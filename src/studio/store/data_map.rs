@@ -25,6 +25,7 @@ pub const DATA_MAP: &[Table] = &[
             own("provider_id", Category::Activity),
             own("provider", Category::Activity),
             own("prompt", Category::Content),
+            Column::withheld("words", Category::Content),
             own("size", Category::Content),
             own("count", Category::Content),
             own("seed", Category::Content),

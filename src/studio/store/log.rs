@@ -4,34 +4,40 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
-use uuid::Uuid;
 
 use crate::{
     base::ids::{GenerationId, PersonId},
-    platform::db::{
-        Conn, DbError, Tx,
-        schema::{event_streams, generation_events},
+    platform::{
+        db::{
+            Conn, DbError, Tx,
+            schema::{event_streams, generation_events},
+        },
+        keyring::{Keyring, OwnerKey},
     },
 };
 
 /// One state change as it was.
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = generation_events)]
 pub struct Event {
     pub number: i64,
-    pub generation_id: Uuid,
+    pub generation: GenerationId,
     pub snapshot: Value,
 }
+
+/// What snapshots are sealed as.
+const SNAPSHOT: &str = "generation_events.snapshot";
 
 /// Appends to the person's log. Taking the next number locks the log until the transaction ends, so numbers appear in
 /// order and a reader never sees a gap that is filled later.
 pub async fn append(
     tx: &mut Tx,
+    key: &OwnerKey,
     person: PersonId,
     generation: GenerationId,
-    snapshot: Value,
+    snapshot: &Value,
     now: DateTime<Utc>,
 ) -> Result<(), DbError> {
+    let snapshot = serde_json::to_vec(snapshot).map_err(DbError::unreadable)?;
+    let snapshot = key.seal(SNAPSHOT, generation.uuid(), &snapshot)?;
     use event_streams as s;
     let number: i64 = diesel::insert_into(s::table)
         .values((s::person_id.eq(person), s::last_number.eq(1i64)))
@@ -61,19 +67,31 @@ pub async fn last_number(conn: &mut Conn, person: PersonId) -> Result<i64, DbErr
 }
 
 /// Events after `number`, oldest first. None when some of them were forgotten already, or never were.
-pub async fn after(conn: &mut Conn, person: PersonId, number: i64, limit: i64) -> Result<Option<Vec<Event>>, DbError> {
+pub async fn after(
+    conn: &mut Conn,
+    keys: &Keyring,
+    person: PersonId,
+    number: i64,
+    limit: i64,
+) -> Result<Option<Vec<Event>>, DbError> {
     use generation_events as e;
     let last = last_number(conn, person).await?;
     if number > last {
         return Ok(None);
     }
-    let events: Vec<Event> = e::table
+    let rows: Vec<(i64, GenerationId, Vec<u8>)> = e::table
         .filter(e::person_id.eq(person).and(e::number.gt(number)))
         .order(e::number)
         .limit(limit)
-        .select(Event::as_select())
+        .select((e::number, e::generation_id, e::snapshot))
         .load(conn)
         .await?;
+    let key = keys.of(conn, person.uuid()).await?;
+    let open = |(number, generation, sealed): (i64, GenerationId, Vec<u8>)| {
+        let snapshot = key.open(SNAPSHOT, generation.uuid(), &sealed)?;
+        Ok(Event { number, generation, snapshot: serde_json::from_slice(&snapshot).map_err(DbError::unreadable)? })
+    };
+    let events = rows.into_iter().map(open).collect::<Result<Vec<_>, DbError>>()?;
     let complete = match events.as_slice().first() {
         Some(first) => first.number == number + 1,
         None => number == last,

@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::model::{Generation, GenerationFault, NewReference, Output, Progress, State};
@@ -19,9 +18,12 @@ use crate::{
         paging::{Page, PageRequest},
     },
     inference::model::{ReferenceRole, Size},
-    platform::db::{
-        Conn, DbError, Tx,
-        schema::{generation_outputs, generation_progress, generation_references, generations},
+    platform::{
+        db::{
+            Conn, DbError, Tx,
+            schema::{generation_outputs, generation_progress, generation_references, generations},
+        },
+        keyring::{Keyring, OwnerKeys},
     },
 };
 
@@ -42,11 +44,11 @@ struct Row {
     model_id: String,
     provider_id: Uuid,
     provider: String,
-    prompt: String,
+    prompt: Vec<u8>,
     size: String,
     count: i32,
     seed: Option<i64>,
-    parameters: Value,
+    parameters: Vec<u8>,
     state: String,
     price_card_id: Uuid,
     held_micros: i64,
@@ -54,7 +56,7 @@ struct Row {
     overage_micros: Option<i64>,
     currency: String,
     error_code: Option<String>,
-    error_message: Option<String>,
+    error_message: Option<Vec<u8>>,
     error_retryable: Option<bool>,
     attempts: i32,
     retry_of: Option<Uuid>,
@@ -65,24 +67,31 @@ struct Row {
     ended_at: Option<DateTime<Utc>>,
 }
 
-impl From<Row> for Generation {
-    fn from(row: Row) -> Self {
+/// What the columns are sealed as, with the key of the generation's person.
+const PROMPT: &str = "generations.prompt";
+const PARAMETERS: &str = "generations.parameters";
+const ERROR_MESSAGE: &str = "generations.error_message";
+const PREVIEW: &str = "generation_progress.preview";
+
+impl Row {
+    fn open(self, keys: &OwnerKeys) -> Result<Generation, DbError> {
+        let row = self;
+        let key = keys.get(row.person_id)?;
         let retryable = row.error_retryable.unwrap_or(false);
-        Self {
+        let message = row.error_message.map(|message| key.open_text(ERROR_MESSAGE, row.id, &message)).transpose()?;
+        let parameters = key.open(PARAMETERS, row.id, &row.parameters)?;
+        Ok(Generation {
             id: row.id.into(),
             workspace: row.workspace_id.into(),
             person: row.person_id.into(),
             model: row.model_id,
             provider_id: row.provider_id.into(),
             provider: row.provider,
-            prompt: row.prompt,
+            prompt: key.open_text(PROMPT, row.id, &row.prompt)?,
             size: row.size.parse().unwrap_or(Size { width: 1, height: 1 }),
             count: u32::try_from(row.count).unwrap_or(1),
             seed: row.seed.and_then(|seed| u32::try_from(seed).ok()),
-            parameters: match row.parameters {
-                Value::Object(map) => map,
-                _ => Map::new(),
-            },
+            parameters: serde_json::from_slice(&parameters).map_err(DbError::unreadable)?,
             references: Vec::new(),
             state: State::parse(&row.state),
             price_card: row.price_card_id.into(),
@@ -91,11 +100,7 @@ impl From<Row> for Generation {
             overage: row.overage_micros.map(Micros),
             // A check constraint allows nothing but a currency's code.
             currency: row.currency.parse().unwrap_or(Currency::NONE),
-            error: row.error_code.zip(row.error_message).map(|(code, message)| GenerationFault {
-                code,
-                message,
-                retryable,
-            }),
+            error: row.error_code.zip(message).map(|(code, message)| GenerationFault { code, message, retryable }),
             attempts: u32::try_from(row.attempts).unwrap_or(0),
             retry_of: row.retry_of.map(Into::into),
             cancel_requested: row.cancel_requested_at.is_some(),
@@ -106,18 +111,23 @@ impl From<Row> for Generation {
             created_at: row.created_at,
             started_at: row.started_at,
             ended_at: row.ended_at,
-        }
+        })
     }
 }
 
 /// Writes an accepted generation with its references.
 pub async fn insert(
     tx: &mut Tx,
+    keys: &Keyring,
     grant: &Grant<StudioEdit>,
     generation: &Generation,
     now: DateTime<Utc>,
 ) -> Result<(), DbError> {
     use generations as g;
+    let (id, person, workspace) = (generation.id.uuid(), grant.person().uuid(), grant.workspace().uuid());
+    let keys = keys.of_all(tx, [person, workspace]).await?;
+    let key = keys.get(person)?;
+    let parameters = serde_json::to_vec(&generation.parameters).map_err(DbError::unreadable)?;
     diesel::insert_into(g::table)
         .values((
             g::id.eq(generation.id),
@@ -126,11 +136,12 @@ pub async fn insert(
             g::model_id.eq(&generation.model),
             g::provider_id.eq(generation.provider_id),
             g::provider.eq(&generation.provider),
-            g::prompt.eq(&generation.prompt),
+            g::prompt.eq(key.seal(PROMPT, id, generation.prompt.as_bytes())?),
+            g::words.eq(keys.get(workspace)?.words(&[&generation.prompt])),
             g::size.eq(generation.size.to_string()),
             g::count.eq(i32::try_from(generation.count).unwrap_or(i32::MAX)),
             g::seed.eq(generation.seed.map(i64::from)),
-            g::parameters.eq(Value::Object(generation.parameters.clone())),
+            g::parameters.eq(key.seal(PARAMETERS, id, &parameters)?),
             g::price_card_id.eq(generation.price_card),
             g::held_micros.eq(generation.held.0),
             g::currency.eq(generation.currency.as_str()),
@@ -171,10 +182,13 @@ pub struct Filter {
     pub model: Option<String>,
     pub person: Option<Uuid>,
     pub open: bool,
+    /// Words of the prompt, or how they begin.
+    pub search: Option<String>,
 }
 
 pub async fn list(
     conn: &mut Conn,
+    keys: &Keyring,
     grant: &Grant<StudioRead>,
     filter: &Filter,
     page: &PageRequest,
@@ -201,34 +215,47 @@ pub async fn list(
     if filter.open {
         query = query.filter(g::ended_at.is_null());
     }
+    if let Some(search) = &filter.search {
+        // What has no word in it finds nothing.
+        match keys.of(conn, grant.workspace().uuid()).await?.query(search) {
+            Some(words) => query = query.filter(g::words.contains(words)),
+            None => query = query.filter(g::id.is_null()),
+        }
+    }
     let rows: Vec<Row> = query.load(conn).await?;
     let page = Page::from_fetched(rows, page, |row| row.id);
-    Ok(Page { items: complete(conn, page.items).await?, next: page.next })
+    Ok(Page { items: complete(conn, keys, page.items).await?, next: page.next })
 }
 
 /// One own generation.
-pub async fn find(conn: &mut Conn, grant: &Grant<StudioRead>, id: GenerationId) -> Result<Option<Generation>, DbError> {
-    Ok(load(conn, id)
+pub async fn find(
+    conn: &mut Conn,
+    keys: &Keyring,
+    grant: &Grant<StudioRead>,
+    id: GenerationId,
+) -> Result<Option<Generation>, DbError> {
+    Ok(load(conn, keys, id)
         .await?
         .filter(|generation| generation.person == grant.person() && generation.workspace == grant.workspace()))
 }
 
 /// Any generation; for the server's own work.
-pub async fn load(conn: &mut Conn, id: GenerationId) -> Result<Option<Generation>, DbError> {
+pub async fn load(conn: &mut Conn, keys: &Keyring, id: GenerationId) -> Result<Option<Generation>, DbError> {
     let row: Option<Row> = generations::table.find(id).select(Row::as_select()).first(conn).await.optional()?;
-    Ok(complete(conn, row.into_iter().collect()).await?.pop())
+    Ok(complete(conn, keys, row.into_iter().collect()).await?.pop())
 }
 
 /// Locks the row until the transaction ends, so that two steps of one generation cannot overlap.
-pub async fn lock(tx: &mut Tx, id: GenerationId) -> Result<Option<Generation>, DbError> {
+pub async fn lock(tx: &mut Tx, keys: &Keyring, id: GenerationId) -> Result<Option<Generation>, DbError> {
     let row: Option<Row> =
         generations::table.find(id).select(Row::as_select()).for_update().first(&mut **tx).await.optional()?;
-    Ok(complete(tx, row.into_iter().collect()).await?.pop())
+    Ok(complete(tx, keys, row.into_iter().collect()).await?.pop())
 }
 
 /// The preview's bytes with their version.
 pub async fn preview(
     conn: &mut Conn,
+    keys: &Keyring,
     grant: &Grant<StudioRead>,
     id: GenerationId,
 ) -> Result<Option<(i32, Vec<u8>)>, DbError> {
@@ -241,7 +268,9 @@ pub async fn preview(
         .first(conn)
         .await
         .optional()?;
-    Ok(row.and_then(|(version, preview)| Some((version, preview?))))
+    let Some((version, Some(sealed))) = row else { return Ok(None) };
+    let key = keys.of(conn, grant.person().uuid()).await?;
+    Ok(Some((version, key.open(PREVIEW, id.uuid(), &sealed)?)))
 }
 
 /// Spent per day since `since`, of what has ended.
@@ -276,8 +305,9 @@ pub async fn counts(conn: &mut Conn, person: Uuid) -> Result<(i64, i64), DbError
 }
 
 /// References, outputs, progress and places of these generations, in a few statements for all of them.
-async fn complete(conn: &mut Conn, rows: Vec<Row>) -> Result<Vec<Generation>, DbError> {
-    let mut all: Vec<Generation> = rows.into_iter().map(Generation::from).collect();
+async fn complete(conn: &mut Conn, keys: &Keyring, rows: Vec<Row>) -> Result<Vec<Generation>, DbError> {
+    let keys = keys.of_all(conn, rows.iter().map(|row| row.person_id)).await?;
+    let mut all = rows.into_iter().map(|row| row.open(&keys)).collect::<Result<Vec<_>, _>>()?;
     let ids: Vec<Uuid> = all.iter().map(|generation| generation.id.uuid()).collect();
     let mut references = references_of(conn, &ids).await?;
     let mut outputs = outputs_of(conn, &ids).await?;

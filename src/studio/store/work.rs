@@ -13,11 +13,17 @@ use crate::{
         ids::{AssetId, AttemptId, GenerationId, ObjectId},
         money::Micros,
     },
-    platform::db::{
-        Conn, DbError, Tx,
-        schema::{attempts, generation_outputs, generation_progress, generations},
+    platform::{
+        db::{
+            Conn, DbError, Tx,
+            schema::{attempts, generation_outputs, generation_progress, generations},
+        },
+        keyring::OwnerKey,
     },
-    studio::model::{GenerationFault, State},
+    studio::{
+        model::{GenerationFault, State},
+        store::{ERROR_MESSAGE, PREVIEW},
+    },
 };
 
 /// How long a worker that says nothing keeps its work.
@@ -196,8 +202,14 @@ pub struct End {
     pub error: Option<GenerationFault>,
 }
 
+/// A provider's words may repeat the prompt.
+fn sealed_message(key: &OwnerKey, id: GenerationId, fault: &GenerationFault) -> Result<Vec<u8>, DbError> {
+    key.seal(ERROR_MESSAGE, id.uuid(), fault.message.as_bytes())
+}
+
 /// Ends it; nothing works on it any more and its progress is gone.
-pub async fn end(tx: &mut Tx, id: GenerationId, end: &End, now: DateTime<Utc>) -> Result<(), DbError> {
+pub async fn end(tx: &mut Tx, key: &OwnerKey, id: GenerationId, end: &End, now: DateTime<Utc>) -> Result<(), DbError> {
+    let message = end.error.as_ref().map(|fault| sealed_message(key, id, fault)).transpose()?;
     use generations as g;
     diesel::update(g::table.find(id).filter(g::ended_at.is_null()))
         .set((
@@ -205,7 +217,7 @@ pub async fn end(tx: &mut Tx, id: GenerationId, end: &End, now: DateTime<Utc>) -
             g::actual_micros.eq(end.actual.0),
             g::overage_micros.eq(end.overage.0),
             g::error_code.eq(end.error.as_ref().map(|fault| fault.code.clone())),
-            g::error_message.eq(end.error.as_ref().map(|fault| fault.message.clone())),
+            g::error_message.eq(message),
             g::error_retryable.eq(end.error.as_ref().map(|fault| fault.retryable)),
             g::lease_owner.eq(None::<Uuid>),
             g::lease_until.eq(None::<DateTime<Utc>>),
@@ -218,13 +230,13 @@ pub async fn end(tx: &mut Tx, id: GenerationId, end: &End, now: DateTime<Utc>) -
 }
 
 /// The answer was lost: nobody works on it, the hold stays.
-pub async fn lose(tx: &mut Tx, id: GenerationId, fault: &GenerationFault) -> Result<(), DbError> {
+pub async fn lose(tx: &mut Tx, key: &OwnerKey, id: GenerationId, fault: &GenerationFault) -> Result<(), DbError> {
     use generations as g;
     diesel::update(g::table.find(id).filter(g::ended_at.is_null()))
         .set((
             g::state.eq(State::Unknown.as_str()),
             g::error_code.eq(&fault.code),
-            g::error_message.eq(&fault.message),
+            g::error_message.eq(sealed_message(key, id, fault)?),
             g::error_retryable.eq(fault.retryable),
             g::lease_owner.eq(None::<Uuid>),
             g::lease_until.eq(None::<DateTime<Utc>>),
@@ -313,19 +325,21 @@ pub async fn drop_raw(tx: &mut Tx, id: GenerationId) -> Result<Vec<ObjectId>, Db
 /// Tells how far it is; a preview replaces the one before.
 pub async fn tell_progress(
     tx: &mut Tx,
+    key: &OwnerKey,
     id: GenerationId,
     step: &str,
     fraction: Option<f64>,
     preview: Option<&[u8]>,
 ) -> Result<(), DbError> {
     use generation_progress as p;
+    let preview = preview.map(|preview| key.seal(PREVIEW, id.uuid(), preview)).transpose()?;
     diesel::insert_into(p::table)
         .values((
             p::generation_id.eq(id),
             p::step.eq(step),
             p::fraction.eq(fraction),
             p::preview_version.eq(i32::from(preview.is_some())),
-            p::preview.eq(preview),
+            p::preview.eq(&preview),
         ))
         .on_conflict(p::generation_id)
         .do_update()

@@ -80,8 +80,9 @@ impl House {
                          on conflict do nothing;
                      insert into workspaces (id, organisation_id, name, created_at)
                          values ('{workspace}', '{organisation}', 'Studio', now()) on conflict do nothing;
-                     insert into people (id, mail, name, password_hash, password_changed_at, created_at)
-                         values ('{person}', '{person}@example.org', 'Somebody', '', now(), now()) on conflict do nothing;
+                     insert into people (id, mail, mail_hash, name, words, password_hash, password_changed_at, created_at)
+                         values ('{person}', 'sealed', sha256('{person}'), 'sealed', '{{}}', '', now(), now())
+                         on conflict do nothing;
                      insert into organisation_members (organisation_id, person_id, role, created_at)
                          values ('{organisation}', '{person}', 'member', now()) on conflict do nothing;
                      insert into workspace_members (workspace_id, person_id, role, created_at)

@@ -30,12 +30,14 @@ fn system(app: &Platform) -> Ctx {
 
 async fn found(app: &Platform, ctx: &Ctx, id: AssetId) -> bool {
     let grant = ctx.grant::<LibraryRead>().unwrap();
-    ops::find(&mut app.db.read().await.unwrap(), &grant, id).await.is_ok()
+    ops::find(&mut app.db.read().await.unwrap(), &app.keys, &grant, id).await.is_ok()
 }
 
 async fn listed(app: &Platform, ctx: &Ctx, filter: Filter) -> Vec<AssetId> {
     let grant = ctx.grant::<LibraryRead>().unwrap();
-    let page = ops::list(&mut app.db.read().await.unwrap(), &grant, &filter, &PageRequest::first(10)).await.unwrap();
+    let page = ops::list(&mut app.db.read().await.unwrap(), &app.keys, &grant, &filter, &PageRequest::first(10))
+        .await
+        .unwrap();
     page.items.iter().map(|asset| asset.id).collect()
 }
 
@@ -43,7 +45,7 @@ async fn listed(app: &Platform, ctx: &Ctx, filter: Filter) -> Vec<AssetId> {
 async fn an_upload_knows_its_picture() {
     let test = platform().await;
     let app = &test.platform;
-    let mara = member(app, WorkspaceId::new(&app.clock));
+    let mara = member(app, WorkspaceId::new(&app.clock)).await;
     for (format, media_type) in [
         (ImageFormat::Png, "image/png"),
         (ImageFormat::Jpeg, "image/jpeg"),
@@ -74,7 +76,7 @@ fn claims_to_be(width: u32, height: u32) -> Vec<u8> {
 async fn a_refused_upload_leaves_nothing() {
     let test = platform().await;
     let app = &test.platform;
-    let mara = member(app, WorkspaceId::new(&app.clock));
+    let mara = member(app, WorkspaceId::new(&app.clock)).await;
     let whole = png();
     let mut long = whole.clone();
     long.resize(usize::try_from(MOST_BYTES).unwrap() + 1, 0);
@@ -99,7 +101,7 @@ async fn a_refused_upload_leaves_nothing() {
 async fn an_upload_that_breaks_off_leaves_nothing() {
     let test = platform().await;
     let app = &test.platform;
-    let mara = member(app, WorkspaceId::new(&app.clock));
+    let mara = member(app, WorkspaceId::new(&app.clock)).await;
     let person = mara.acting().unwrap().person;
     let broken = [Ok(png().into()), Err(StorageError::Interrupted("the caller has gone".into()))];
     let prepared = ops::prepare(app, &mara, person, Box::pin(futures::stream::iter(broken))).await;
@@ -111,7 +113,7 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
 async fn what_is_prepared_and_not_used_is_swept() {
     let test = platform().await;
     let app = &test.platform;
-    let mara = member(app, WorkspaceId::new(&app.clock));
+    let mara = member(app, WorkspaceId::new(&app.clock)).await;
     let acting = mara.acting().unwrap();
     let prepared = ops::prepare(app, &mara, acting.person, stream_of(png())).await.unwrap();
     app.clock.advance(Duration::minutes(11));
@@ -119,8 +121,9 @@ async fn what_is_prepared_and_not_used_is_swept() {
     assert_eq!(left(&test).await, (0, 0));
     // Too late to be used: nothing is written that leads nowhere.
     let place = Place { workspace: acting.workspace, person: acting.person };
-    let new = NewAsset { kind: AssetKind::Upload, name: "late.png".to_owned(), generation: None };
-    let late = app.db.write("test.late", async |tx| ops::add(tx, &mara, place, &prepared, &new).await).await;
+    let new =
+        NewAsset { kind: AssetKind::Upload, name: "late.png".to_owned(), found_by: String::new(), generation: None };
+    let late = app.db.write("test.late", async |tx| ops::add(tx, &mara, &app.keys, place, &prepared, &new).await).await;
     assert!(late.is_err());
     assert_eq!(count(&test, "assets").await, 0);
 }
@@ -130,8 +133,8 @@ async fn nobody_else_sees_an_asset() {
     let test = platform().await;
     let app = &test.platform;
     let workspace = WorkspaceId::new(&app.clock);
-    let (mara, jonas) = (member(app, workspace), member(app, workspace));
-    let elsewhere = member(app, WorkspaceId::new(&app.clock));
+    let (mara, jonas) = (member(app, workspace).await, member(app, workspace).await);
+    let elsewhere = member(app, WorkspaceId::new(&app.clock)).await;
     let asset = add(app, &mara, AssetKind::Upload, png()).await.unwrap();
     assert!(found(app, &mara, asset.id).await);
     for other in [&jonas, &elsewhere] {
@@ -142,7 +145,7 @@ async fn nobody_else_sees_an_asset() {
         assert_eq!(code(ops::delete(other, app, asset.id).await), "not_found");
         let grant = other.grant::<LibraryRead>().unwrap();
         let conn = &mut app.db.read().await.unwrap();
-        assert_eq!(code(ops::references(conn, &grant, &[asset.id]).await), "request.invalid");
+        assert_eq!(code(ops::references(conn, &app.keys, &grant, &[asset.id]).await), "request.invalid");
     }
     assert!(actions(&test).await.is_empty());
 }
@@ -151,7 +154,7 @@ async fn nobody_else_sees_an_asset() {
 async fn the_trash_gives_back_and_forgets_for_good() {
     let test = platform().await;
     let app = &test.platform;
-    let mara = member(app, WorkspaceId::new(&app.clock));
+    let mara = member(app, WorkspaceId::new(&app.clock)).await;
     let id = add(app, &mara, AssetKind::Upload, png()).await.unwrap().id;
     let trashed = Filter { trashed: true, ..Filter::default() };
     assert_eq!(code(ops::delete(&mara, app, id).await), "asset.not_in_trash");
@@ -177,7 +180,7 @@ async fn many_are_trashed_together_or_not_at_all() {
     let test = platform().await;
     let app = &test.platform;
     let workspace = WorkspaceId::new(&app.clock);
-    let (mara, jonas) = (member(app, workspace), member(app, workspace));
+    let (mara, jonas) = (member(app, workspace).await, member(app, workspace).await);
     let mut own = Vec::new();
     for _ in 0..3 {
         own.push(add(app, &mara, AssetKind::Upload, png()).await.unwrap().id);
@@ -201,7 +204,7 @@ async fn many_are_trashed_together_or_not_at_all() {
 async fn the_trash_is_emptied_after_thirty_days() {
     let test = platform().await;
     let app = &test.platform;
-    let mara = member(app, WorkspaceId::new(&app.clock));
+    let mara = member(app, WorkspaceId::new(&app.clock)).await;
     let old = add(app, &mara, AssetKind::Upload, png()).await.unwrap().id;
     let kept = add(app, &mara, AssetKind::Upload, png()).await.unwrap().id;
     ops::trash(&mara, app, old).await.unwrap();
@@ -220,16 +223,16 @@ async fn the_trash_is_emptied_after_thirty_days() {
 async fn references_say_which_one_is_wrong() {
     let test = platform().await;
     let app = &test.platform;
-    let mara = member(app, WorkspaceId::new(&app.clock));
+    let mara = member(app, WorkspaceId::new(&app.clock)).await;
     let good = add(app, &mara, AssetKind::Upload, png()).await.unwrap().id;
     let trashed = add(app, &mara, AssetKind::Upload, png()).await.unwrap().id;
     ops::trash(&mara, app, trashed).await.unwrap();
     let grant = mara.grant::<LibraryRead>().unwrap();
     let conn = &mut app.db.read().await.unwrap();
-    let both = ops::references(conn, &grant, &[good, good]).await.unwrap();
+    let both = ops::references(conn, &app.keys, &grant, &[good, good]).await.unwrap();
     assert_eq!(both.iter().map(|asset| asset.id).collect::<Vec<_>>(), [good, good]);
     let missing = AssetId::new(&app.clock);
-    let fields = ops::references(conn, &grant, &[good, trashed, missing]).await.unwrap_err().fields();
+    let fields = ops::references(conn, &app.keys, &grant, &[good, trashed, missing]).await.unwrap_err().fields();
     let told: Vec<_> = fields.iter().map(|field| (field.name.as_str(), field.code.as_str())).collect();
     assert_eq!(told, [("references[1].asset", "trashed"), ("references[2].asset", "unknown")]);
 }
@@ -238,23 +241,23 @@ async fn references_say_which_one_is_wrong() {
 async fn lists_are_filtered_and_paged() {
     let test = platform().await;
     let app = &test.platform;
-    let mara = member(app, WorkspaceId::new(&app.clock));
+    let mara = member(app, WorkspaceId::new(&app.clock)).await;
     let mut ids = Vec::new();
     for kind in [AssetKind::Upload, AssetKind::Render, AssetKind::Upload] {
         ids.insert(0, add(app, &mara, kind, png()).await.unwrap().id);
     }
     assert_eq!(listed(app, &mara, Filter::default()).await, ids);
     let uploads = Filter { kind: Some(AssetKind::Upload), ..Filter::default() };
-    assert_eq!(listed(app, &mara, uploads).await, [ids[0], ids[2]]);
+    assert_eq!(listed(app, &mara, uploads.clone()).await, [ids[0], ids[2]]);
     let grant = mara.grant::<LibraryRead>().unwrap();
     let conn = &mut app.db.read().await.unwrap();
-    let first = ops::list(conn, &grant, &Filter::default(), &PageRequest::first(2)).await.unwrap();
+    let first = ops::list(conn, &app.keys, &grant, &Filter::default(), &PageRequest::first(2)).await.unwrap();
     assert_eq!(first.next, Some(ids[1].uuid()));
     let second = PageRequest { limit: 2, before: first.next };
-    assert_eq!(ops::list(conn, &grant, &Filter::default(), &second).await.unwrap().items.len(), 1);
-    let (count, bytes) = ops::sum(conn, &grant, &uploads).await.unwrap();
+    assert_eq!(ops::list(conn, &app.keys, &grant, &Filter::default(), &second).await.unwrap().items.len(), 1);
+    let (count, bytes) = ops::sum(conn, &app.keys, &grant, &uploads).await.unwrap();
     assert_eq!((count, bytes), (2, 2 * png().len() as u64));
-    let shown = ops::find(conn, &grant, ids[1]).await.unwrap();
-    let around = ops::neighbours(conn, &grant, &shown, 1).await.unwrap();
+    let shown = ops::find(conn, &app.keys, &grant, ids[1]).await.unwrap();
+    let around = ops::neighbours(conn, &app.keys, &grant, &shown, 1).await.unwrap();
     assert_eq!(around.iter().map(|asset| asset.id).collect::<Vec<_>>(), ids);
 }

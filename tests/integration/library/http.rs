@@ -105,7 +105,7 @@ async fn uploaded(test: &TestPlatform, ctx: &Ctx, name: &str, bytes: &[u8]) -> S
 
 async fn ready() -> (TestPlatform, Ctx) {
     let test = platform().await;
-    let mara = member(&test.platform, WorkspaceId::new(&test.platform.clock));
+    let mara = member(&test.platform, WorkspaceId::new(&test.platform.clock)).await;
     (test, mara)
 }
 
@@ -209,7 +209,7 @@ async fn an_upload_over_the_limit_is_refused_while_it_arrives() {
 async fn a_session_needs_the_form_token_before_the_file() {
     let test = platform().await;
     let app = &test.platform;
-    let mara = signed_in(app, WorkspaceId::new(&app.clock));
+    let mara = signed_in(app, WorkspaceId::new(&app.clock)).await;
     let own = |request: TestRequest| request.insert_header(("sec-fetch-site", "same-origin"));
     let bytes = png();
     let file: Piece = ("file", Some("a.png"), "image/png", &bytes);
@@ -386,7 +386,7 @@ async fn trash_undo_and_forever() {
 async fn somebody_elses_asset_is_not_there() {
     let test = platform().await;
     let workspace = WorkspaceId::new(&test.platform.clock);
-    let (mara, jonas) = (member(&test.platform, workspace), member(&test.platform, workspace));
+    let (mara, jonas) = (member(&test.platform, workspace).await, member(&test.platform, workspace).await);
     let id = uploaded(&test, &mara, "a.png", &png()).await;
     let path = format!("/api/v1/assets/{id}");
     for request in [

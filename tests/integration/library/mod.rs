@@ -27,15 +27,15 @@ mod pages;
 mod wire;
 
 /// Somebody with an API token, in the workspace given.
-fn member(app: &Platform, workspace: WorkspaceId) -> Ctx {
-    person(app, workspace, Credential::Token(TokenId::new(&app.clock)))
+async fn member(app: &Platform, workspace: WorkspaceId) -> Ctx {
+    person(app, workspace, Credential::Token(TokenId::new(&app.clock))).await
 }
 
-fn signed_in(app: &Platform, workspace: WorkspaceId) -> Ctx {
-    person(app, workspace, Credential::Session(SessionId::new(&app.clock)))
+async fn signed_in(app: &Platform, workspace: WorkspaceId) -> Ctx {
+    person(app, workspace, Credential::Session(SessionId::new(&app.clock))).await
 }
 
-fn person(app: &Platform, workspace: WorkspaceId, credential: Credential) -> Ctx {
+async fn person(app: &Platform, workspace: WorkspaceId, credential: Credential) -> Ctx {
     let acting = Acting {
         person: PersonId::new(&app.clock),
         name: "Mara Lindqvist".to_owned(),
@@ -47,6 +47,7 @@ fn person(app: &Platform, workspace: WorkspaceId, credential: Credential) -> Ctx
         credential,
         must_change_password: false,
     };
+    crate::support::give_keys(app, acting.person, workspace).await;
     Ctx::new(Actor::Person(Box::new(acting)), RequestId::new("req_test"), app.clock.clone())
 }
 
@@ -65,8 +66,8 @@ async fn add(app: &Platform, ctx: &Ctx, kind: AssetKind, bytes: Vec<u8>) -> Resu
     let acting = ctx.acting().unwrap();
     let prepared = ops::prepare(app, ctx, acting.person, stream_of(bytes)).await?;
     let place = Place { workspace: acting.workspace, person: acting.person };
-    let new = NewAsset { kind, name: "lake.png".to_owned(), generation: None };
-    app.db.write("test.add", async |tx| ops::add(tx, ctx, place, &prepared, &new).await).await
+    let new = NewAsset { kind, name: "lake.png".to_owned(), found_by: String::new(), generation: None };
+    app.db.write("test.add", async |tx| ops::add(tx, ctx, &app.keys, place, &prepared, &new).await).await
 }
 
 /// Rows of `objects` and objects in the store.

@@ -3,17 +3,28 @@
 use chrono::Duration;
 use futures::StreamExt;
 use renderkeep::{
-    base::ids::{ObjectId, PersonId},
-    platform::storage::{Storage, StorageError, bounded, collect, stream_of},
+    base::ids::{ObjectId, PersonId, WorkspaceId},
+    platform::{
+        Platform,
+        storage::{Storage, StorageError, bounded, collect, stream_of},
+    },
 };
+use uuid::Uuid;
 
 use super::left;
-use crate::support::{TestPlatform, platform};
+use crate::support::{TestPlatform, give_keys, platform};
 
 async fn put(test: &TestPlatform, text: &'static str) -> ObjectId {
     let app = &test.platform;
-    let owner = PersonId::new(&app.clock).uuid();
+    let owner = owner(app).await;
     app.storage.put(&app.db, &app.clock, owner, stream_of(text), None).await.unwrap().id
+}
+
+/// A person with a key.
+async fn owner(app: &Platform) -> Uuid {
+    let person = PersonId::new(&app.clock);
+    give_keys(app, person, WorkspaceId::new(&app.clock)).await;
+    person.uuid()
 }
 
 async fn claim(test: &TestPlatform, id: ObjectId) -> Result<(), StorageError> {
@@ -76,7 +87,7 @@ async fn discarding_spares_what_is_in_use() {
 async fn a_failed_put_leaves_nothing() {
     let test = platform().await;
     let app = &test.platform;
-    let owner = PersonId::new(&app.clock).uuid();
+    let owner = owner(app).await;
     let broken = || futures::stream::iter([Err(StorageError::Interrupted("cut".into()))]);
     for stream in [Box::pin(stream_of("x").chain(broken())), bounded(stream_of("12345"), 4)] {
         assert!(app.storage.put(&app.db, &app.clock, owner, stream, None).await.is_err());
@@ -89,7 +100,7 @@ async fn a_failed_put_leaves_nothing() {
 async fn an_upload_that_died_is_swept_and_a_living_one_is_not() {
     let test = platform().await;
     let app = &test.platform;
-    let owner = PersonId::new(&app.clock).uuid();
+    let owner = owner(app).await;
     // As a server leaves it that was killed in the middle.
     let endless = Box::pin(stream_of("x").chain(futures::stream::pending()));
     let dropped = app.storage.put(&app.db, &app.clock, owner, endless, None);

@@ -21,7 +21,7 @@ use crate::support::{TestPlatform, platform};
 
 async fn ready() -> (TestPlatform, Ctx) {
     let test = platform().await;
-    let mara = signed_in(&test.platform, WorkspaceId::new(&test.platform.clock));
+    let mara = signed_in(&test.platform, WorkspaceId::new(&test.platform.clock)).await;
     (test, mara)
 }
 
@@ -129,7 +129,7 @@ async fn another_site_can_do_nothing() {
         assert_eq!(ask(&test, &mara, own).await.status, StatusCode::FORBIDDEN, "there is no token");
     }
     let grant = mara.grant().unwrap();
-    let kept = ops::find(&mut test.platform.db.read().await.unwrap(), &grant, id).await.unwrap();
+    let kept = ops::find(&mut test.platform.db.read().await.unwrap(), &test.platform.keys, &grant, id).await.unwrap();
     assert_eq!(kept.trashed_at, None);
 }
 

@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use renderkeep::{
-    base::clock::Clock,
+    base::{
+        clock::Clock,
+        ids::{PersonId, WorkspaceId},
+    },
     config::{self, Config, Sources},
     platform::{
         Platform,
-        crypto::Keys,
+        db::DbError,
         egress::Egress,
+        keyring::{Epochs, Keyring, OwnerKind, RootKey},
         signals::Signals,
         storage::{Storage, memory::Memory},
         telemetry::Notices,
@@ -24,6 +28,9 @@ pub mod up;
 pub struct TestPlatform {
     pub platform: Platform,
     pub database: postgres::Database,
+    pub store: Arc<Memory>,
+    /// Where its epoch keys are.
+    pub epochs: tempfile::TempDir,
 }
 
 pub async fn platform() -> TestPlatform {
@@ -33,21 +40,36 @@ pub async fn platform() -> TestPlatform {
 pub async fn platform_with(config: Config) -> TestPlatform {
     let database = postgres::Database::migrated().await;
     let clock = Clock::shifted();
-    let keys = Arc::new(Keys::new(&ROOT_KEY));
+    let store = Arc::new(Memory::default());
+    let epochs = tempfile::tempdir().expect("a directory");
+    let (roots, files) = ([RootKey::new(&ROOT_KEY)], Epochs::open(epochs.path()).expect("epoch keys"));
+    let keys = Keyring::open(&database.db, &clock, &roots, files).await.expect("keys");
     let platform = Platform {
         config: Arc::new(config),
         clock: clock.clone(),
-        storage: Storage::new(Arc::new(Memory::default()), keys.clone()),
+        storage: Storage::new(store.clone(), keys.clone()),
         keys,
         db: database.db.clone(),
         egress: Egress::new(database.db.clone(), clock),
         signals: Signals::default(),
         notices: Notices::default(),
     };
-    TestPlatform { platform, database }
+    TestPlatform { platform, database, store, epochs }
 }
 
-const ROOT_KEY: [u8; 32] = [7; 32];
+/// What a person and a workspace get when they are made; for tests that make neither.
+pub async fn give_keys(app: &Platform, person: PersonId, workspace: WorkspaceId) {
+    let given = app.db.write("test.keys", async |tx| {
+        app.keys.begin(tx, person.uuid(), OwnerKind::Person, app.clock.now()).await?;
+        if app.keys.of(tx, workspace.uuid()).await.is_err() {
+            app.keys.begin(tx, workspace.uuid(), OwnerKind::Workspace, app.clock.now()).await?;
+        }
+        Ok::<_, DbError>(())
+    });
+    given.await.expect("keys");
+}
+
+pub const ROOT_KEY: [u8; 32] = [7; 32];
 
 /// What a test server is set to; tests change single fields.
 pub fn config() -> Config {

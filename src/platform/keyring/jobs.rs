@@ -1,0 +1,65 @@
+//! Weekly: a new epoch, everything sealed under it, and the death of epochs that no backup needs any more.
+
+use std::time::Duration as Wait;
+
+use chrono::Duration;
+
+use super::{Keyring, KeyringError, store};
+use crate::{
+    base::ctx::Ctx,
+    platform::{Platform, crash, db::Db, jobs::Reconciler},
+};
+
+/// How long an epoch seals.
+pub const EPOCH_DAYS: i64 = 7;
+/// Owners' keys of one transaction.
+const AT_ONCE: i64 = 200;
+
+pub fn reconcilers() -> Vec<Reconciler> {
+    let turn = async |app: Platform, ctx: Ctx| {
+        let backups = Duration::days(i64::from(app.config.secrets.backup_days));
+        turn(&app.keys, &app.db, &ctx, false, backups).await
+    };
+    vec![Reconciler::new("keyring.epochs", Wait::from_secs(3600), turn)]
+}
+
+/// Begins a new epoch when the newest is a week old, or `now`, and finishes what an earlier turn left undone.
+pub async fn turn(keys: &Keyring, db: &Db, ctx: &Ctx, now: bool, backups: Duration) -> Result<(), KeyringError> {
+    let newest = db.write("keyring.turn", async |tx| {
+        store::lock(tx).await?;
+        let mut epochs = keys.epochs_mut();
+        epochs.reload()?;
+        let due = |at| now || at + Duration::days(EPOCH_DAYS) <= ctx.clock.now();
+        match epochs.newest() {
+            Some((newest, at)) if !due(at) => Ok::<_, KeyringError>(newest),
+            _ => epochs.turn(ctx.clock.now()),
+        }
+    });
+    let newest = newest.await?;
+    crash::point("keyring.turned");
+    while reseal_some(keys, db, newest).await? {
+        crash::point("keyring.resealed");
+    }
+    let used = store::epochs_in_use(&mut *db.read().await?).await?;
+    let before = ctx.clock.now() - backups;
+    let dead = keys.epochs_mut().forget(&used, before)?;
+    if !dead.is_empty() {
+        tracing::info!(epochs = ?dead, "epoch keys died: no backup that is kept needs them");
+    }
+    keys.epochs().erasures().forget(before)?;
+    Ok(())
+}
+
+/// Seals some keys under the newest epoch. `false`: there was none left.
+async fn reseal_some(keys: &Keyring, db: &Db, newest: i32) -> Result<bool, KeyringError> {
+    db.write("keyring.reseal", async |tx| {
+        let rows = store::lock_older(tx, newest, AT_ONCE).await?;
+        for row in &rows {
+            let inner = keys.without_epoch(row)?;
+            let (epoch, sealed) = keys.epochs().seal(row.owner_id, &inner)?;
+            store::reseal(tx, row.owner_id, epoch, &sealed).await?;
+        }
+        Ok::<_, KeyringError>(!rows.is_empty())
+    })
+    .await
+}
