@@ -17,7 +17,7 @@ use crate::{
         Platform,
         crypto::Keys,
         db::{Db, migrate},
-        egress::Egress,
+        egress::{Egress, Way},
         jobs,
         signals::Signals,
         storage::{Storage, minio::Minio},
@@ -72,13 +72,15 @@ pub fn assemble(
     let clock = Clock::system();
     let db = Db::new(config.database.url.expose_secret(), config.database.connections)?;
     let keys = Arc::new(Keys::new(&root_key(&config)?));
+    let signals = Signals::default();
+    let way = Way::of(&config.egress).context("The settings of the way out cannot be used")?;
     let platform = Platform {
-        egress: Egress::new(db.clone(), clock.clone()),
+        egress: Egress::new(db.clone(), clock.clone(), signals.clone(), way),
         clock,
         storage: Storage::new(minio.clone(), keys.clone()),
         keys,
         db,
-        signals: Signals::default(),
+        signals,
         notices,
         config: Arc::new(config),
     };

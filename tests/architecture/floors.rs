@@ -26,6 +26,7 @@ const EDGES: &[&str] = &["http", "pages", "compat"];
 /// The order inside the platform: a part uses parts of a lower number only.
 const PLATFORM: &[(&str, u8)] = &[
     ("telemetry", 0),
+    ("crash", 0),
     ("db", 1),
     ("signals", 2),
     ("crypto", 2),

@@ -8,7 +8,7 @@ use renderkeep::{
     platform::{
         Platform,
         crypto::Keys,
-        egress::Egress,
+        egress::{Egress, Way},
         signals::Signals,
         storage::{Storage, memory::Memory},
         telemetry::Notices,
@@ -34,14 +34,15 @@ pub async fn platform_with(config: Config) -> TestPlatform {
     let database = postgres::Database::migrated().await;
     let clock = Clock::shifted();
     let keys = Arc::new(Keys::new(&ROOT_KEY));
+    let (signals, way) = (Signals::default(), Way::of(&config.egress).unwrap());
     let platform = Platform {
         config: Arc::new(config),
         clock: clock.clone(),
         storage: Storage::new(Arc::new(Memory::default()), keys.clone()),
         keys,
         db: database.db.clone(),
-        egress: Egress::new(database.db.clone(), clock),
-        signals: Signals::default(),
+        egress: Egress::new(database.db.clone(), clock, signals.clone(), way),
+        signals,
         notices: Notices::default(),
     };
     TestPlatform { platform, database }
