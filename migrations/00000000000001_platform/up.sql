@@ -110,6 +110,7 @@ create table egress_calls (
     check ((outcome = 'open') = (duration_ms is null) or outcome = 'lost')
 );
 create index egress_calls_newest on egress_calls (id desc);
+create index egress_calls_at on egress_calls (at);
 create index egress_calls_destination on egress_calls (destination_id, id desc);
 create index egress_calls_open on egress_calls (deadline) where outcome = 'open';
 

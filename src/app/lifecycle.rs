@@ -16,7 +16,7 @@ use crate::{
     platform::{
         Platform,
         db::{Db, migrate},
-        egress::Egress,
+        egress::{Egress, Way},
         jobs,
         keyring::{Epochs, Keyring, RootKey},
         signals::Signals,
@@ -48,7 +48,7 @@ pub type StoreDirectory = Option<PathBuf>;
 /// bucket.
 pub async fn open(config: Config, store_directory: StoreDirectory, notices: Notices) -> anyhow::Result<Platform> {
     // First what refuses settings that must not be used: nothing has been changed yet.
-    let roots = roots(&config)?;
+    let (roots, way) = (roots(&config)?, way(&config)?);
     let (db, store) = handles(&config, store_directory)?;
     let applied = migrate::run(config.database.url.expose_secret()).await.context(
         "The database could not be brought to this version. Check that PostgreSQL runs and that database.url is right.",
@@ -60,15 +60,15 @@ pub async fn open(config: Config, store_directory: StoreDirectory, notices: Noti
     store.prepare().await.context(
         "The store did not answer. Check that it runs and that storage.endpoint, storage.bucket and its keys are right.",
     )?;
-    Ok(assemble(config, db, store, keys, notices))
+    Ok(assemble(config, db, store, keys, way, notices))
 }
 
 /// The same beside a running server: nothing is changed, and the store is not asked.
 pub async fn open_beside(config: Config) -> anyhow::Result<Platform> {
-    let (db, store) = handles(&config, None)?;
+    let (way, (db, store)) = (way(&config)?, handles(&config, None)?);
     let epochs = Epochs::open(&config.secrets.epoch_keys)?;
     let keys = Keyring::open_existing(&db, &roots(&config)?, epochs).await?;
-    Ok(assemble(config, db, store, keys, Notices::default()))
+    Ok(assemble(config, db, store, keys, way, Notices::default()))
 }
 
 /// The way to the database and the store. Nothing is asked yet.
@@ -78,15 +78,20 @@ pub fn handles(config: &Config, store_directory: StoreDirectory) -> anyhow::Resu
     Ok((Db::new(config.database.url.expose_secret(), config.database.connections)?, Arc::new(store)))
 }
 
-fn assemble(config: Config, db: Db, store: Arc<Minio>, keys: Keyring, notices: Notices) -> Platform {
+fn way(config: &Config) -> anyhow::Result<Way> {
+    Way::of(&config.egress).context("The settings of the way out cannot be used")
+}
+
+fn assemble(config: Config, db: Db, store: Arc<Minio>, keys: Keyring, way: Way, notices: Notices) -> Platform {
     let clock = Clock::system();
+    let signals = Signals::default();
     Platform {
-        egress: Egress::new(db.clone(), clock.clone()),
+        egress: Egress::new(db.clone(), clock.clone(), signals.clone(), way),
         clock,
         storage: Storage::new(store, keys.clone()),
         keys,
         db,
-        signals: Signals::default(),
+        signals,
         notices,
         config: Arc::new(config),
     }

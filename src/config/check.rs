@@ -19,6 +19,7 @@ pub fn check(config: &Config) -> Result<(), Faults> {
     server(config, &mut expect);
     parts(config, &mut expect);
     limits(config, &mut expect);
+    egress(config, &mut expect);
     for provider in &config.inference.providers {
         self::provider(provider, &mut expect);
     }
@@ -58,6 +59,11 @@ fn parts(config: &Config, expect: &mut impl FnMut(bool, &str)) {
     expect(days, "secrets.backup_days must be between 1 and 3650.");
     let log = tracing_subscriber::EnvFilter::try_new(&config.telemetry.log).is_ok();
     expect(log, "telemetry.log must be a level or a list of part=level, for example renderkeep=debug,info.");
+}
+
+fn egress(config: &Config, expect: &mut impl FnMut(bool, &str)) {
+    let proxy = config.egress.proxy.as_ref().is_none_or(|address| is_origin(address.expose_secret()));
+    expect(proxy, "egress.proxy must be http:// or https:// and a host with its port, without a path.");
 }
 
 fn limits(config: &Config, expect: &mut impl FnMut(bool, &str)) {

@@ -197,6 +197,16 @@ section! {
 }
 
 section! {
+    /// How calls leave this machine. Variables such as HTTPS_PROXY are not read.
+    Egress "egress" {
+        /// The HTTP proxy for destinations outside the house; a secret, because it may hold a password.
+        proxy: Option<SecretString> = Secret Optional("http://proxy.example.org:3128"),
+        /// Certificates of authorities, in PEM format, that are trusted beside those of the machine.
+        extra_ca_file: Option<PathBuf> = Text Optional("/etc/renderkeep/house-ca.pem"),
+    }
+}
+
+section! {
     /// How long a sign-in lasts.
     Sessions "sessions" {
         /// Minutes without a request after which it ends.
@@ -250,7 +260,7 @@ pub enum LogFormat {
 }
 
 /// Every section, in the order of the example. Those with a dot in their name are lists of tables.
-pub(super) const SECTIONS: [&Section; 11] = [
+pub(super) const SECTIONS: [&Section; 12] = [
     &Server::SECTION,
     &Database::SECTION,
     &Storage::SECTION,
@@ -258,6 +268,7 @@ pub(super) const SECTIONS: [&Section; 11] = [
     &Inference::SECTION,
     &ConfiguredProvider::SECTION,
     &ConfiguredModel::SECTION,
+    &Egress::SECTION,
     &Sessions::SECTION,
     &Secrets::SECTION,
     &Telemetry::SECTION,

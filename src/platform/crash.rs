@@ -2,6 +2,9 @@
 //!
 //! A debug build that is started with one of these names in `RENDERKEEP_CRASH_AT` ends there as if by `kill -9`. Release
 //! builds have no such points. `tests/integration/studio/crash.rs` walks all of them.
+//!
+//! Named in `RENDERKEEP_LEAK_AT` instead, a point sends one datagram past the one way out: the proof that the proof of
+//! egress (`tests/egress`) finds what it is looking for.
 
 /// Where the turn of an epoch and the change of the root key can be cut short.
 pub const KEYRING_POINTS: &[&str] = &["keyring.turned", "keyring.resealed", "keyring.rotate", "keyring.rotated"];
@@ -20,14 +23,30 @@ pub const POINTS: &[&str] = &[
     "studio.finished",
 ];
 
+/// Between the row of a call that leaves and its first byte.
+pub const ON_THE_WAY_OUT: &str = "egress.opened";
+
 #[cfg(debug_assertions)]
 pub fn point(name: &'static str) {
-    debug_assert!(
-        POINTS.iter().chain(KEYRING_POINTS).any(|known| *known == name),
-        "{name} is not among the points that are walked"
-    );
-    if std::env::var_os("RENDERKEEP_CRASH_AT").is_some_and(|wanted| wanted == name) {
+    let known = POINTS.iter().chain(KEYRING_POINTS).chain([&ON_THE_WAY_OUT]).any(|known| *known == name);
+    debug_assert!(known, "{name} is not among the points that are walked");
+    let wanted = |variable: &str| std::env::var_os(variable).is_some_and(|wanted| wanted == name);
+    if wanted("RENDERKEEP_CRASH_AT") {
         let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL);
+    }
+    if wanted("RENDERKEEP_LEAK_AT") {
+        leak(name);
+    }
+}
+
+/// To an address that is kept for documentation, so that nobody is ever there.
+#[cfg(debug_assertions)]
+fn leak(name: &'static str) {
+    let nowhere = (std::net::Ipv4Addr::new(203, 0, 113, 7), 9);
+    let sent = std::net::UdpSocket::bind((std::net::Ipv4Addr::UNSPECIFIED, 0))
+        .and_then(|socket| socket.send_to(name.as_bytes(), nowhere));
+    if let Err(error) = sent {
+        tracing::debug!(%error, "there is no way out to leak through");
     }
 }
 

@@ -33,6 +33,8 @@ pub enum Signal {
     Cancel(Uuid),
     /// What this person may do has changed: open streams look again.
     Access(Uuid),
+    /// What this destination may receive has changed: calls under way look again.
+    Destination(Uuid),
     /// The connection was away; anything may have happened.
     Missed,
 }
@@ -45,6 +47,7 @@ impl Signal {
             Self::Progress { person, generation } => format!("progress {person} {generation}"),
             Self::Cancel(generation) => format!("cancel {generation}"),
             Self::Access(person) => format!("access {person}"),
+            Self::Destination(destination) => format!("destination {destination}"),
             Self::Missed => "missed".to_owned(),
         }
     }
@@ -59,6 +62,7 @@ impl Signal {
             }
             ("cancel", Some(generation)) => Self::Cancel(generation.parse().ok()?),
             ("access", Some(person)) => Self::Access(person.parse().ok()?),
+            ("destination", Some(destination)) => Self::Destination(destination.parse().ok()?),
             _ => return None,
         };
         Some(signal)
@@ -156,6 +160,7 @@ mod tests {
             Signal::Progress { person, generation },
             Signal::Cancel(generation),
             Signal::Access(person),
+            Signal::Destination(person),
         ] {
             assert_eq!(Signal::decode(&signal.encode()), Some(signal));
         }

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod cookies;
+pub mod csv;
 pub mod document;
 pub mod door;
 pub mod errors;

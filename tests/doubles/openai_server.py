@@ -2,7 +2,9 @@
 """A server that speaks OpenAI's images API and fails on demand: the provider of the tests.
 
 Prints its port and serves until its standard input ends. The model's name says how to behave (see `Behaviour`); any other
-name paints. `GET /seen` lists what was asked, pictures by size and SHA-256. With `--key K` every call needs that key.
+name paints. `GET /seen` lists what was asked, pictures by size and SHA-256. With `--key K` every call needs that key; with
+`--tls CERTIFICATE KEY` it speaks TLS. `--record FILE` adds a line of JSON for every request: its path, and how many bytes
+came (request line, headers, body) and went back (the body).
 """
 
 import argparse
@@ -13,6 +15,7 @@ import hashlib
 import json
 import os
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -137,9 +140,46 @@ class Behaviour:
         time.sleep(600)
 
 
+class Counted:
+    """A stream that knows how much was read from it."""
+
+    def __init__(self, stream):
+        self.stream, self.count = stream, 0
+
+    def read(self, *arguments):
+        data = self.stream.read(*arguments)
+        self.count += len(data)
+        return data
+
+    def readline(self, *arguments):
+        data = self.stream.readline(*arguments)
+        self.count += len(data)
+        return data
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     key = None
+    record = None
+
+    def setup(self):
+        super().setup()
+        self.rfile = Counted(self.rfile)
+
+    def handle_one_request(self):
+        self.rfile.count, self.sent, self.path = 0, 0, None
+        try:
+            super().handle_one_request()
+        except ssl.SSLError:
+            # A caller that does not believe the certificate.
+            self.close_connection = True
+        if self.record and self.path is not None:
+            line = json.dumps({"path": self.path, "bytes_in": self.rfile.count, "bytes_out": self.sent})
+            with open(self.record, "a") as file:
+                file.write(line + "\n")
 
     def log_message(self, *_):
         pass
@@ -151,6 +191,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
+        self.sent += len(body)
 
     def reply(self, status, value, headers=None):
         self.send(status, "application/json", json.dumps(value).encode(), headers)
@@ -215,10 +256,18 @@ class Handler(BaseHTTPRequestHandler):
 def main():
     options = argparse.ArgumentParser()
     options.add_argument("--key")
+    options.add_argument("--address", default="127.0.0.1")
     options.add_argument("--port", type=int, default=0)
+    options.add_argument("--tls", nargs=2, metavar=("CERTIFICATE", "KEY"))
+    options.add_argument("--record")
     chosen = options.parse_args()
-    Handler.key = chosen.key
-    server = ThreadingHTTPServer(("127.0.0.1", chosen.port), Handler)
+    Handler.key, Handler.record = chosen.key, chosen.record
+    server = ThreadingHTTPServer((chosen.address, chosen.port), Handler)
+    if chosen.tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*chosen.tls)
+        # The handshake happens when the connection is first read, in its own thread.
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(server.server_address[1], flush=True)

@@ -12,10 +12,16 @@ mod providers;
 mod unknown;
 mod words;
 
-use crate::web::{
-    format::address,
-    parts::Choice,
-    route::{Route, get, post},
+use actix_web::http::StatusCode;
+
+use crate::{
+    console::http::egress::EgressQuery,
+    web::{
+        document::operation,
+        format::address,
+        parts::Choice,
+        route::{Route, get, post},
+    },
 };
 
 pub fn routes() -> Vec<Route> {
@@ -28,7 +34,14 @@ pub fn routes() -> Vec<Route> {
         get(unknown::UNKNOWN, unknown::unknown_page),
         post("/admin/unknown/{id}", unknown::settle),
         get("/admin/audit", audit::audit_page),
-        get("/admin/egress", egress::egress_page),
+        get(egress::EGRESS, egress::egress_page),
+        get(egress::EXPORT, egress::egress_table),
+        post("/admin/egress/destinations/{id}", egress::switch),
+        get("/api/v1/admin/egress/export", egress::export_egress).documented(
+            operation("egress", "The same calls as a table, newest first; the export is audited")
+                .query::<EgressQuery>()
+                .answers_bytes(StatusCode::OK, "text/csv", "Every call that fits, below a head."),
+        ),
         get(providers::PROVIDERS, providers::providers_page),
         post(providers::PROVIDERS, providers::add_provider),
         post("/admin/providers/{id}", providers::change_provider),

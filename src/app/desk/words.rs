@@ -39,6 +39,7 @@ pub fn of_action(action: &str) -> String {
         "models.switch_on" => "Model switched on",
         "models.switch_off" => "Model switched off",
         "egress.allow" => "Destination allowed",
+        "egress.export" => "Egress ledger exported",
         "egress.switch_on" => "Destination switched on",
         "egress.switch_off" => "Destination switched off",
         other => return plain(other),

@@ -1,7 +1,7 @@
 //! The egress ledger as the API shows it, and the switch of each destination.
 
 use actix_web::{HttpResponse, http::StatusCode, web};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -15,7 +15,7 @@ use crate::{
     },
     platform::egress::{
         Destination, destinations,
-        ledger::{self, Entry, Filter, Outcome},
+        ledger::{self, Day, Entry, Filter, Outcome, Purpose},
     },
     web::{
         document::operation,
@@ -35,13 +35,18 @@ pub fn routes() -> Vec<Route> {
                 .query::<EgressQuery>()
                 .lists::<EgressItem>("A page of calls."),
         ),
+        get("/api/v1/admin/egress/days", list_days).documented(
+            operation("egress", "What left on each day to each destination, newest first")
+                .query::<EgressQuery>()
+                .lists::<DayItem>("The newest 5,000 sums; there are no more pages."),
+        ),
         get("/api/v1/admin/egress/destinations", list_destinations).documented(
             operation("egress", "Where this server may connect to")
                 .query::<NoQuery>()
                 .lists::<DestinationItem>("All of them."),
         ),
         patch("/api/v1/admin/egress/destinations/{id}", switch_destination).documented(
-            operation("egress", "Switch a destination off or on; off counts from the next call on")
+            operation("egress", "Switch a destination off or on; off breaks off the calls that are under way")
                 .id::<DestinationKind>("id")
                 .body::<Switch>()
                 .answers::<DestinationItem>(StatusCode::OK, "As it is now."),
@@ -53,6 +58,8 @@ pub fn routes() -> Vec<Route> {
 #[serde(deny_unknown_fields)]
 pub struct EgressQuery {
     destination: Option<DestinationId>,
+    #[param(inline)]
+    purpose: Option<Purpose>,
     person: Option<PersonId>,
     generation: Option<GenerationId>,
     outcome: Option<Outcome>,
@@ -62,6 +69,9 @@ pub struct EgressQuery {
     /// Only calls from this time on, RFC 3339.
     #[param(max_length = 64, format = DateTime)]
     since: Option<String>,
+    /// Only calls before this time, RFC 3339.
+    #[param(max_length = 64, format = DateTime)]
+    until: Option<String>,
     #[param(minimum = 1, maximum = 200)]
     limit: Option<u32>,
     #[param(max_length = 255)]
@@ -69,14 +79,16 @@ pub struct EgressQuery {
 }
 
 impl EgressQuery {
-    fn filter(&self) -> Result<Filter, Invalid> {
+    pub fn filter(&self) -> Result<Filter, Invalid> {
         Ok(Filter {
             destination: self.destination,
+            purpose: self.purpose,
             person: self.person,
             generation: self.generation,
             outcomes: self.outcome.into_iter().collect(),
             status: self.status.map(status).transpose()?,
-            since: self.since.as_deref().map(time).transpose()?,
+            since: self.since.as_deref().map(|text| time("since", text)).transpose()?,
+            until: self.until.as_deref().map(|text| time("until", text)).transpose()?,
         })
     }
 }
@@ -86,9 +98,9 @@ fn status(number: u16) -> Result<u16, Invalid> {
     (100..=999).contains(&number).then_some(number).ok_or_else(wrong)
 }
 
-fn time(text: &str) -> Result<DateTime<Utc>, Invalid> {
+fn time(name: &str, text: &str) -> Result<DateTime<Utc>, Invalid> {
     let time = DateTime::parse_from_rfc3339(text);
-    let time = time.map_err(|_| Invalid::field("since", "malformed", "A time reads like 2026-11-20T12:00:00Z."))?;
+    let time = time.map_err(|_| Invalid::field(name, "malformed", "A time reads like 2026-11-20T12:00:00Z."))?;
     Ok(time.to_utc())
 }
 
@@ -148,6 +160,9 @@ impl From<Entry> for EgressItem {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DestinationItem {
     id: DestinationId,
+    /// What it may be called for: `inference`.
+    #[schema(max_length = 16)]
+    purpose: String,
     #[schema(max_length = 5)]
     scheme: String,
     #[schema(max_length = 255)]
@@ -167,6 +182,7 @@ impl From<Destination> for DestinationItem {
     fn from(known: Destination) -> Self {
         Self {
             id: known.id,
+            purpose: known.purpose,
             scheme: known.origin.scheme,
             host: known.origin.host,
             port: known.origin.port,
@@ -176,6 +192,25 @@ impl From<Destination> for DestinationItem {
             allowed_at: known.allowed_at.into(),
             enabled: known.disabled_at.is_none(),
         }
+    }
+}
+
+/// The sum of a day's calls to one destination.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EgressDay)]
+pub struct DayItem {
+    /// In UTC.
+    day: NaiveDate,
+    destination_id: DestinationId,
+    calls: i64,
+    bytes_out: i64,
+    bytes_in: i64,
+}
+
+impl From<Day> for DayItem {
+    fn from(sum: Day) -> Self {
+        let Day { day, destination, calls, bytes_out, bytes_in } = sum;
+        Self { day, destination_id: destination, calls, bytes_out, bytes_in }
     }
 }
 
@@ -189,6 +224,12 @@ async fn list_egress(guard: Guard<EgressRead>, query: Query<EgressQuery>) -> Res
     let page = query.page(&guard.app.keys, EGRESS, query.value.limit, query.value.cursor.as_deref())?;
     let entries = ledger::list(&guard.app.db, &guard.grant()?, &query.value.filter()?, &page).await?;
     Ok(HttpResponse::Ok().json(query.list(&guard.app.keys, EGRESS, entries.map(EgressItem::from))))
+}
+
+async fn list_days(guard: Guard<EgressRead>, query: Query<EgressQuery>) -> Result<HttpResponse, Problem> {
+    let days = ledger::days(&guard.app.db, &guard.grant()?, &query.value.filter()?).await?;
+    let items: Vec<DayItem> = days.into_iter().map(Into::into).collect();
+    Ok(HttpResponse::Ok().json(List { items, next_cursor: None }))
 }
 
 async fn list_destinations(guard: Guard<EgressRead>, _query: Query<NoQuery>) -> Result<HttpResponse, Problem> {

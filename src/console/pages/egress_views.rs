@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use super::egress_chart::DayChart;
 use crate::web::format::{Chip, Pager, When};
 use crate::web::frame::Frame;
 use crate::web::parts::{AdminPlace, Choice};
@@ -15,8 +16,18 @@ pub struct EgressPage {
     /// The message: "4.2 GB left the house in November", or "Nothing has left the house".
     pub heading: String,
     pub totals: EgressTotals,
-    /// Where the bytes went, most first.
-    pub destinations: Vec<DestinationShare>,
+    /// None while nothing was sent.
+    pub chart: Option<DayChart>,
+    /// Everything that this server may call.
+    pub destinations: Vec<DestinationRow>,
+    /// Whether who looks may switch them.
+    pub may_switch: bool,
+    /// The same calls as a table.
+    pub export: String,
+    /// Days that were named.
+    pub from: String,
+    pub until: String,
+    pub purposes: Vec<Choice>,
     pub by_destination: Vec<Choice>,
     pub people: Vec<Choice>,
     pub statuses: Vec<Choice>,
@@ -40,14 +51,24 @@ pub struct EgressTotals {
     pub failed: u64,
 }
 
-/// One bar of the chart.
+/// One destination, and what went there as far as the filters let it through.
 #[derive(Clone, Debug)]
-pub struct DestinationShare {
+pub struct DestinationRow {
+    pub id: String,
     pub name: String,
-    /// "2.6 GB in 2,904 calls"
-    pub amount: String,
-    /// Width against the largest, in percent: "45.2".
-    pub percent: String,
+    pub encrypted: bool,
+    pub local: bool,
+    /// "Inference"
+    pub purpose: String,
+    /// What it may receive: "Prompt, parameters, references"
+    pub categories: String,
+    /// A name, or "The configuration".
+    pub allowed_by: String,
+    pub allowed_at: When,
+    pub calls: String,
+    pub sent: String,
+    pub received: String,
+    pub on: bool,
     /// The list with only this destination.
     pub href: String,
 }
@@ -121,144 +142,6 @@ impl CallStatus {
     }
 }
 
-/// Sample pages in every state.
-#[cfg(test)]
-pub mod samples {
-    use super::*;
-    use crate::web::frame::{Place, samples::frame};
-    use crate::web::parts::samples::when;
-
-    fn call(
-        at: &str,
-        destination: &str,
-        person: Option<&str>,
-        sent: &str,
-        received: &str,
-        status: CallStatus,
-        duration: &str,
-    ) -> CallRow {
-        CallRow {
-            at: when(at),
-            destination: destination.into(),
-            purpose: if person.is_some() { "Generation" } else { "Test" }.into(),
-            person: person.map(Into::into),
-            generation: person
-                .map(|_| GenerationLink { id: "gen_01jd8z5yq3e0rrv0g7x5n2m4kc".into(), short: "…x5n2m4kc".into() }),
-            categories: if person.is_some() { "Prompt, parameters, references" } else { "None" }.into(),
-            sent: sent.into(),
-            received: received.into(),
-            status,
-            duration: duration.into(),
-        }
-    }
-
-    fn share(name: &str, amount: &str, percent: &str) -> DestinationShare {
-        DestinationShare {
-            name: name.into(),
-            amount: amount.into(),
-            percent: percent.into(),
-            href: format!("/admin/egress?destination={name}"),
-        }
-    }
-
-    fn choices(first: &str, rest: &[&str]) -> Vec<Choice> {
-        std::iter::once(Choice::new("", first, ""))
-            .chain(rest.iter().map(|label| Choice::new(*label, *label, "")))
-            .collect()
-    }
-
-    fn page() -> EgressPage {
-        let out = |status| CallStatus::Answered(status);
-        EgressPage {
-            frame: frame("Egress", Place::Admin),
-            here: AdminPlace::Egress,
-            heading: "4.2 GB left the house in November".into(),
-            totals: EgressTotals {
-                period: "1 to 20 November".into(),
-                calls: "3,295".into(),
-                sent: "4.2 GB".into(),
-                received: "13 GB".into(),
-                refused: 1,
-                failed: 15,
-            },
-            destinations: vec![
-                share("api.openai.com", "2.6 GB in 2,904 calls", "100.0"),
-                share("10.4.0.31", "1.2 GB in 388 calls", "45.2"),
-                share("images.example.net", "412 kB in 3 calls", "0.6"),
-            ],
-            by_destination: choices("Anywhere", &["api.openai.com", "10.4.0.31", "images.example.net"]),
-            people: choices("Anybody", &["Mara Lindqvist", "Tomás Ferreira"]),
-            statuses: choices("Any outcome", &["Answered", "Refused", "Failed", "Open"]),
-            since: choices("Any time", &["Today", "7 days", "This month"]),
-            chips: vec![],
-            calls: vec![
-                call("just now", "api.openai.com", Some("Mara Lindqvist"), "1.2 MB", "0 bytes", CallStatus::Open, "–"),
-                call("4 min ago", "api.openai.com", Some("Tomás Ferreira"), "2.4 kB", "3.1 MB", out(200), "14 s"),
-                call(
-                    "12 min ago",
-                    "10.4.0.31",
-                    Some("Mara Lindqvist"),
-                    "912 bytes",
-                    "0 bytes",
-                    CallStatus::Failed("connection lost".into()),
-                    "60 s",
-                ),
-                call("20 min ago", "api.openai.com", Some("Aisha Rahman"), "2.1 kB", "412 bytes", out(429), "0.3 s"),
-                call(
-                    "1 h ago",
-                    "images.example.net",
-                    None,
-                    "310 bytes",
-                    "0 bytes",
-                    CallStatus::Refused("private address".into()),
-                    "–",
-                ),
-                call("2 h ago", "api.openai.com", None, "310 bytes", "6.2 kB", out(200), "0.4 s"),
-            ],
-            pager: Pager {
-                range: "1 to 6 of 3,295 calls".into(),
-                newer: Some("/admin/egress".into()),
-                older: Some("/admin/egress?cursor=b2xk".into()),
-            },
-        }
-    }
-
-    /// The ledger, filtered, with nothing found, with nothing at all.
-    pub fn pages() -> Vec<(&'static str, EgressPage)> {
-        let chip = |label: &str| Chip { label: label.into(), href: "/admin/egress".into(), on: true, removes: true };
-        let filtered = EgressPage { chips: vec![chip("To: api.openai.com"), chip("Since: 7 days")], ..page() };
-        let not_found = EgressPage {
-            chips: vec![chip("Who: Elif Demir")],
-            calls: vec![],
-            destinations: vec![],
-            pager: Pager::default(),
-            ..page()
-        };
-        let none = EgressPage {
-            heading: "Nothing has left the house".into(),
-            totals: EgressTotals {
-                period: "Since the first day".into(),
-                calls: "0".into(),
-                sent: "0 bytes".into(),
-                received: "0 bytes".into(),
-                refused: 0,
-                failed: 0,
-            },
-            chips: vec![],
-            calls: vec![],
-            destinations: vec![],
-            pager: Pager::default(),
-            ..page()
-        };
-        vec![
-            ("admin-egress", page()),
-            ("admin-egress-filtered", filtered),
-            ("admin-egress-not-found", not_found),
-            ("admin-egress-none", none),
-        ]
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,7 +150,7 @@ mod tests {
     fn every_state_renders() {
         let words =
             ["4.2 GB left the house", "remove this filter", "No call fits", "The demo painter needs no network"];
-        for ((name, page), word) in samples::pages().into_iter().zip(words) {
+        for ((name, page), word) in super::super::egress_samples::pages().into_iter().zip(words) {
             assert!(page.render().unwrap().contains(word), "{name}");
         }
     }

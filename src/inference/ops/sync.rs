@@ -7,7 +7,11 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{base_url::BaseUrl, providers::set_key};
 use crate::{
-    base::{ctx::Ctx, error::Invalid, ids::ProviderId},
+    base::{
+        ctx::Ctx,
+        error::Invalid,
+        ids::{DestinationId, ProviderId},
+    },
     config::{ConfiguredModel, ConfiguredProvider},
     inference::{
         error::InferenceError,
@@ -68,7 +72,10 @@ async fn sync_configured(
     configured: &ConfiguredProvider,
 ) -> Result<ProviderId, InferenceError> {
     let url = BaseUrl::parse(&configured.base_url, configured.local)?;
-    let destination = destinations::allow(tx, ctx, &url.origin, configured.local).await?;
+    let destination = match kept_destination(tx, configured, &url).await? {
+        Some(same) => same,
+        None => destinations::allow(tx, ctx, &url.origin, configured.local).await?,
+    };
     let values = ProviderValues {
         slug: &configured.slug,
         kind: ProviderKind::OpenAi,
@@ -82,6 +89,19 @@ async fn sync_configured(
     let models = configured.models.iter().map(|model| described(configured, model));
     put_models(tx, ctx, app, id, &models.collect::<Result<Vec<_>, _>>()?).await?;
     Ok(id)
+}
+
+/// Where this provider already is. It is not allowed anew, so that a destination that was switched off stays off.
+async fn kept_destination(
+    tx: &mut Tx,
+    configured: &ConfiguredProvider,
+    url: &BaseUrl,
+) -> Result<Option<DestinationId>, InferenceError> {
+    let provider = store::provider_by_slug(tx, &configured.slug).await?;
+    let Some(id) = provider.and_then(|provider| provider.destination) else { return Ok(None) };
+    let known = destinations::find(tx, id).await?;
+    let same = known.filter(|known| known.origin == url.origin && known.local == configured.local);
+    Ok(same.map(|known| known.id))
 }
 
 async fn put(tx: &mut Tx, ctx: &Ctx, values: &ProviderValues<'_>) -> Result<ProviderId, InferenceError> {

@@ -38,6 +38,8 @@ pub enum Refusal {
     Special,
     #[error("name without an address")]
     Nothing,
+    #[error("not encrypted on its way out of the house")]
+    Plain,
 }
 
 #[derive(PartialEq, Eq)]
@@ -245,7 +247,7 @@ mod tests {
             Err(Refusal::Private) => 'p',
             Err(Refusal::NotLocal) => 'n',
             Err(Refusal::Special) => 's',
-            Err(Refusal::Nothing) => '0',
+            Err(Refusal::Nothing | Refusal::Plain) => '0',
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    future::pending,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -12,22 +13,30 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, USER_AGENT};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::{
+    sync::broadcast::{Receiver, error::RecvError},
+    time::{Instant, sleep, timeout, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{
     Outlet,
-    address::Refusal,
+    address::{Reach, Refusal},
     body::Body,
     destinations::{self, Destination, Origin},
     error::EgressError,
     ledger::{self, End, Outcome},
-    resolve::{Judged, Unresolvable},
+    resolve::{Judged, Lookup, Unresolvable},
+    way::Way,
 };
 use crate::{
     base::ids::EgressCallId,
-    platform::db::{DbError, in_transaction},
+    platform::{
+        crash,
+        db::{DbError, in_transaction},
+        signals::Signal,
+    },
 };
 
 #[expect(clippy::disallowed_types, reason = "the home of the HTTP client")]
@@ -35,6 +44,10 @@ pub(super) type Http = reqwest::Client;
 
 /// Look-up, connection and handshake.
 const CONNECT: Duration = Duration::from_secs(10);
+/// Of an answer.
+const HEADERS: usize = 100;
+/// Between two attempts to ask the database.
+const AGAIN: Duration = Duration::from_millis(500);
 /// Between two pieces of an answer that has begun.
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -71,11 +84,10 @@ pub struct Reply {
 }
 
 /// The client for one reach.
-pub(super) fn build(resolver: Judged) -> reqwest::Result<Http> {
+pub(super) fn build(way: &Way, reach: Reach, lookup: Arc<dyn Lookup>) -> reqwest::Result<Http> {
     // Refused when another part was first; then there is a provider, which is all that is needed.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Http::builder()
-        .no_proxy()
+    way.applied(reach, Http::builder())
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
@@ -84,7 +96,9 @@ pub(super) fn build(resolver: Judged) -> reqwest::Result<Http> {
         // whether that call arrived.
         .pool_max_idle_per_host(0)
         .connect_timeout(CONNECT)
-        .dns_resolver(resolver)
+        // With the parser's buffer for each this bounds the head of an answer to about 400 kB.
+        .http1_max_headers(HEADERS)
+        .dns_resolver(Judged { lookup, reach: way.looks_up(reach) })
         .build()
 }
 
@@ -102,10 +116,13 @@ impl Outlet {
         debug_assert!(!in_transaction(), "a call out of the process inside a transaction");
         let inner = &self.egress.0;
         let started = Instant::now();
+        // Before the row is read, so that no switch is missed in between.
+        let signals = inner.signals.subscribe();
         let (id, destination) = self.write_down(&call).await?;
+        crash::point(crash::ON_THE_WAY_OUT);
         let tally = Tally::default();
         let result = match self.permit(&destination, &call) {
-            Ok(()) => self.make(&destination, call, &tally).await,
+            Ok(()) => self.make(&destination, call, &tally, signals).await,
             Err(refused) => Err(refused),
         };
         let took = started.elapsed();
@@ -137,6 +154,9 @@ impl Outlet {
         if destination.disabled_at.is_some() {
             return Err(EgressError::SwitchedOff);
         }
+        if destination.purpose != self.about.purpose.of_destination() {
+            return Err(EgressError::Purpose);
+        }
         if Origin::of(&call.url).as_ref() != Some(&destination.origin) {
             return Err(EgressError::Elsewhere);
         }
@@ -148,7 +168,13 @@ impl Outlet {
         Ok(super::judge(&call.url, destination.local)?)
     }
 
-    async fn make(&self, destination: &Destination, call: Call, tally: &Tally) -> Result<Reply, EgressError> {
+    async fn make(
+        &self,
+        destination: &Destination,
+        call: Call,
+        tally: &Tally,
+        signals: Receiver<Signal>,
+    ) -> Result<Reply, EgressError> {
         let deadline = Instant::now() + call.limit;
         let cancel = call.cancel.clone();
         let exchange = async {
@@ -158,7 +184,36 @@ impl Outlet {
         tokio::select! {
             biased;
             () = cancel.cancelled() => Err(EgressError::Cancelled),
+            () = self.withdrawn(signals) => Err(EgressError::Withdrawn),
             result = timeout_at(deadline, exchange) => result.unwrap_or(Err(EgressError::TimedOut)),
+        }
+    }
+
+    /// Returns once the destination was switched off.
+    async fn withdrawn(&self, mut signals: Receiver<Signal>) {
+        loop {
+            let look = match signals.recv().await {
+                Ok(Signal::Destination(id)) => id == self.destination.uuid(),
+                Ok(Signal::Missed) | Err(RecvError::Lagged(_)) => true,
+                Ok(_) => false,
+                // The server stops, and its calls with it.
+                Err(RecvError::Closed) => return pending().await,
+            };
+            if look && self.is_off().await {
+                return;
+            }
+        }
+    }
+
+    /// Asks until the database answers.
+    async fn is_off(&self) -> bool {
+        let look = async || destinations::find(&mut *self.egress.0.db.read().await?, self.destination).await;
+        loop {
+            match look().await {
+                Ok(found) => return found.is_none_or(|destination| destination.disabled_at.is_some()),
+                Err(error) => tracing::warn!(error = &error as &dyn Error, "a destination cannot be looked up"),
+            }
+            sleep(AGAIN).await;
         }
     }
 }
@@ -258,7 +313,7 @@ fn end(result: &Result<Reply, EgressError>, tally: &Tally, took: Duration) -> En
         Err(EgressError::BrokenOff { status }) => (Outcome::Failed, *status),
         Err(EgressError::TooLarge { status }) => (Outcome::Failed, Some(*status)),
         Err(EgressError::TimedOut | EgressError::Unconnected) => (Outcome::TimedOut, None),
-        Err(EgressError::Cancelled) => (Outcome::Cancelled, None),
+        Err(EgressError::Cancelled | EgressError::Withdrawn) => (Outcome::Cancelled, None),
         Err(EgressError::Unresolvable | EgressError::Unreachable | EgressError::Unprepared(_) | EgressError::Db(_)) => {
             (Outcome::Failed, None)
         }
@@ -266,6 +321,7 @@ fn end(result: &Result<Reply, EgressError>, tally: &Tally, took: Duration) -> En
             EgressError::Unknown
             | EgressError::SwitchedOff
             | EgressError::Elsewhere
+            | EgressError::Purpose
             | EgressError::Data(_)
             | EgressError::Address(_),
         ) => (Outcome::Refused, None),

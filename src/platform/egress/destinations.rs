@@ -20,6 +20,7 @@ use crate::{
     platform::{
         audit::{self, Act},
         db::{Conn, Db, DbError, Tx, schema::egress_destinations::dsl as t},
+        signals::{Signal, Signals},
     },
 };
 
@@ -68,6 +69,8 @@ impl Origin {
 #[derive(Clone, Debug)]
 pub struct Destination {
     pub id: DestinationId,
+    /// What it may be called for: `inference`.
+    pub purpose: String,
     pub origin: Origin,
     pub categories: Vec<String>,
     pub local: bool,
@@ -95,6 +98,7 @@ impl Destination {
 #[diesel(table_name = crate::platform::db::schema::egress_destinations)]
 pub(super) struct Row {
     id: Uuid,
+    purpose: String,
     scheme: String,
     host: String,
     port: i32,
@@ -110,6 +114,7 @@ impl From<Row> for Destination {
         let port = u16::try_from(row.port).unwrap_or_default();
         Self {
             id: row.id.into(),
+            purpose: row.purpose,
             origin: Origin { scheme: row.scheme, host: row.host, port },
             categories: row.categories,
             local: row.local,
@@ -120,8 +125,8 @@ impl From<Row> for Destination {
     }
 }
 
-/// What a provider of pictures may receive.
-const INFERENCE: &str = "inference";
+/// The purpose of a provider of pictures.
+pub(super) const INFERENCE: &str = "inference";
 
 /// Allows this destination for inference, or allows it again as it is described now.
 pub async fn allow(tx: &mut Tx, ctx: &Ctx, origin: &Origin, local: bool) -> Result<DestinationId, DbError> {
@@ -159,7 +164,7 @@ pub async fn allow(tx: &mut Tx, ctx: &Ctx, origin: &Origin, local: bool) -> Resu
     Ok(id.into())
 }
 
-/// Nothing more leaves to it, from the next call on; calls under way end by themselves.
+/// Nothing more leaves to it: the next call is refused, and calls under way are broken off.
 pub async fn switch_off(tx: &mut Tx, ctx: &Ctx, id: DestinationId) -> Result<(), DbError> {
     switch(tx, ctx, id, false).await.map(|_| ())
 }
@@ -172,6 +177,7 @@ async fn switch(tx: &mut Tx, ctx: &Ctx, id: DestinationId, on: bool) -> Result<b
         .await?
         > 0;
     if changed {
+        Signals::send(tx, &Signal::Destination(id.uuid())).await?;
         let action = if on { "egress.switch_on" } else { "egress.switch_off" };
         audit::record(tx, ctx, Act::done(action).on("destination", id.uuid())).await?;
     }

@@ -11,6 +11,8 @@ pub enum EgressError {
     SwitchedOff,
     #[error("The address is not on the server that was allowed.")]
     Elsewhere,
+    #[error("This destination was allowed for another purpose.")]
+    Purpose,
     #[error("This destination was not allowed to receive this kind of data.")]
     Data(Category),
     #[error("The address was refused: {0}.")]
@@ -29,6 +31,8 @@ pub enum EgressError {
     TooLarge { status: u16 },
     #[error("It was cancelled.")]
     Cancelled,
+    #[error("An administrator switched this destination off in the middle of the call.")]
+    Withdrawn,
     #[error("The call could not be prepared.")]
     Unprepared(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error(transparent)]
@@ -38,7 +42,10 @@ pub enum EgressError {
 impl EgressError {
     /// The receiver has certainly not done anything: not one byte of the call reached it.
     pub fn surely_not_sent(&self) -> bool {
-        !matches!(self, Self::TimedOut | Self::BrokenOff { .. } | Self::TooLarge { .. } | Self::Cancelled)
+        !matches!(
+            self,
+            Self::TimedOut | Self::BrokenOff { .. } | Self::TooLarge { .. } | Self::Cancelled | Self::Withdrawn
+        )
     }
 
     /// A few fixed words for the ledger.
@@ -47,6 +54,7 @@ impl EgressError {
             Self::Unknown => "not allowed".to_owned(),
             Self::SwitchedOff => "switched off".to_owned(),
             Self::Elsewhere => "another server".to_owned(),
+            Self::Purpose => "another purpose".to_owned(),
             Self::Data(category) => format!("{} not allowed there", category.as_str()),
             Self::Address(refusal) => refusal.to_string(),
             Self::Unresolvable => "name not found".to_owned(),
@@ -56,6 +64,7 @@ impl EgressError {
             Self::BrokenOff { .. } => "connection lost".to_owned(),
             Self::TooLarge { .. } => "answer too large".to_owned(),
             Self::Cancelled => "cancelled".to_owned(),
+            Self::Withdrawn => "switched off during the call".to_owned(),
             Self::Unprepared(_) => "could not be prepared".to_owned(),
             Self::Db(_) => "the database was away".to_owned(),
         }

@@ -1,13 +1,13 @@
 //! The egress ledger: a row for every call, committed before its first byte, completed when it ends. No bodies.
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Duration, NaiveDate, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::destinations::{Category, Destination, Row as DestinationRow};
+use super::destinations::{self, Category, Destination, Row as DestinationRow};
 use crate::{
     base::{
         access::{EgressRead, Grant},
@@ -17,7 +17,7 @@ use crate::{
     },
     platform::db::{
         Conn, Db, DbError, Tx,
-        schema::{egress_calls as calls, egress_destinations as destinations},
+        schema::{egress_calls as calls, egress_destinations},
     },
 };
 
@@ -30,7 +30,8 @@ pub struct About {
     pub generation: Option<GenerationId>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Purpose {
     Generation,
     /// An administrator tries whether a provider answers.
@@ -38,7 +39,16 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    fn as_str(self) -> &'static str {
+    pub const ALL: [Self; 2] = [Self::Generation, Self::Test];
+
+    /// What a destination must be allowed for.
+    pub(super) fn of_destination(self) -> &'static str {
+        match self {
+            Self::Generation | Self::Test => destinations::INFERENCE,
+        }
+    }
+
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Generation => "generation",
             Self::Test => "test",
@@ -58,7 +68,7 @@ pub enum Outcome {
     /// No connection, or a connection that broke.
     Failed,
     TimedOut,
-    /// The person did not want it any more.
+    /// Broken off here: the person did not want it any more, or the destination was switched off.
     Cancelled,
     /// The server died in the middle of it.
     Lost,
@@ -210,12 +220,15 @@ impl From<(CallRow, DestinationRow)> for Entry {
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     pub destination: Option<DestinationId>,
+    pub purpose: Option<Purpose>,
     pub person: Option<PersonId>,
     pub generation: Option<GenerationId>,
     /// Any of these; none: whatever came of it.
     pub outcomes: Vec<Outcome>,
     pub status: Option<u16>,
     pub since: Option<DateTime<Utc>>,
+    /// Before this.
+    pub until: Option<DateTime<Utc>>,
 }
 
 macro_rules! filtered {
@@ -223,6 +236,9 @@ macro_rules! filtered {
         let mut query = $query.into_boxed();
         if let Some(id) = $filter.destination {
             query = query.filter(calls::destination_id.eq(id.uuid()));
+        }
+        if let Some(purpose) = $filter.purpose {
+            query = query.filter(calls::purpose.eq(purpose.as_str()));
         }
         if let Some(id) = $filter.person {
             query = query.filter(calls::person_id.eq(id.uuid()));
@@ -240,6 +256,9 @@ macro_rules! filtered {
         if let Some(since) = $filter.since {
             query = query.filter(calls::at.ge(since));
         }
+        if let Some(until) = $filter.until {
+            query = query.filter(calls::at.lt(until));
+        }
         query
     }};
 }
@@ -252,7 +271,7 @@ pub async fn list(
     page: &PageRequest,
 ) -> Result<Page<Entry>, DbError> {
     let joined = calls::table
-        .inner_join(destinations::table)
+        .inner_join(egress_destinations::table)
         .order(calls::id.desc())
         .limit(page.fetch())
         .select((CallRow::as_select(), DestinationRow::as_select()));
@@ -309,4 +328,40 @@ pub async fn shares(db: &Db, _grant: &Grant<EgressRead>, filter: &Filter) -> Res
             bytes_in,
         })
         .collect())
+}
+
+/// The sum of a day's calls to one destination.
+#[derive(Clone, Debug)]
+pub struct Day {
+    pub day: NaiveDate,
+    pub destination: DestinationId,
+    pub calls: i64,
+    pub bytes_out: i64,
+    pub bytes_in: i64,
+}
+
+/// Newest first, at most five thousand: three months of fifty destinations.
+pub async fn days(db: &Db, _grant: &Grant<EgressRead>, filter: &Filter) -> Result<Vec<Day>, DbError> {
+    use diesel::{
+        dsl::sql,
+        sql_types::{BigInt, Date, Uuid as Id},
+    };
+    // By the first two columns; connections speak UTC.
+    let grouped = calls::table.group_by(sql::<Date>("1, 2")).select((
+        sql::<Date>("at::date"),
+        sql::<Id>("destination_id"),
+        sql::<BigInt>("count(*)"),
+        sql::<BigInt>("sum(bytes_out)::bigint"),
+        sql::<BigInt>("sum(bytes_in)::bigint"),
+    ));
+    let newest = filtered!(grouped, filter).order(sql::<Date>("1 desc, 2")).limit(5000);
+    let rows: Vec<(NaiveDate, Uuid, i64, i64, i64)> = newest.load(&mut *db.read().await?).await?;
+    let day = |(day, destination, calls, bytes_out, bytes_in): (NaiveDate, Uuid, i64, i64, i64)| Day {
+        day,
+        destination: destination.into(),
+        calls,
+        bytes_out,
+        bytes_in,
+    };
+    Ok(rows.into_iter().map(day).collect())
 }

@@ -7,7 +7,7 @@ use renderkeep::{
     base::{clock::Clock, ctx::Ctx},
     config::{self, Sources},
     ledger, library,
-    platform::{Platform, crash},
+    platform::{Platform, crash, egress},
     supervisor::Kept,
 };
 use secrecy::ExposeSecret;
@@ -185,10 +185,9 @@ async fn killed_at_every_point_it_ends_once_and_is_charged_once() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_while_a_provider_works_it_is_not_sent_again() {
-    let provider = openai::start(&[]);
-    let house = House::new(&format!(
+/// A house whose provider is this double.
+async fn with_provider(provider: &openai::Server, upstream: &str) -> House {
+    House::new(&format!(
         r#"
         [[inference.providers]]
         slug = "house"
@@ -197,7 +196,7 @@ async fn killed_while_a_provider_works_it_is_not_sent_again() {
         local = true
         [[inference.providers.models]]
         name = "painter"
-        upstream_name = "held"
+        upstream_name = "{upstream}"
         title = "Painter"
         tasks = ["text-to-image"]
         sizes = ["64x32"]
@@ -205,16 +204,25 @@ async fn killed_while_a_provider_works_it_is_not_sent_again() {
         "#,
         provider.base_url()
     ))
-    .await;
+    .await
+}
+
+/// How often pictures were asked of it.
+async fn asked_of(provider: &openai::Server) -> usize {
+    let seen = reqwest::get(format!("http://127.0.0.1:{}/seen", provider.port)).await.unwrap();
+    let seen: Value = seen.json().await.unwrap();
+    seen.as_array().unwrap().iter().filter(|call| call["path"] == "/v1/images/generations").count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_while_a_provider_works_it_is_not_sent_again() {
+    let provider = openai::start(&[]);
+    let house = with_provider(&provider, "held").await;
     let mut up = house.start("");
     let asked = house.ask("once", &json!({"model": "house/painter", "prompt": "a teapot"})).await.unwrap();
     assert_eq!(asked.status, 202, "{:?}", asked.body);
     let id = asked.json()["id"].as_str().unwrap().to_owned();
-    let calls = async || {
-        let seen: Value =
-            reqwest::get(format!("http://127.0.0.1:{}/seen", provider.port)).await.unwrap().json().await.unwrap();
-        seen.as_array().unwrap().iter().filter(|call| call["path"] == "/v1/images/generations").count()
-    };
+    let calls = async || asked_of(&provider).await;
     let sent = async {
         while calls().await == 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -234,5 +242,34 @@ async fn killed_while_a_provider_works_it_is_not_sent_again() {
     assert_eq!((resolved.status, &resolved.json()["state"]), (200, &json!("failed")), "{:?}", resolved.body);
     assert_eq!(standing(&house.owner).await, (40_000, 0, 9_960_000));
     house.check().await;
+    stop(up);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_before_the_first_byte_the_row_is_there_and_nothing_was_sent() {
+    let provider = openai::start(&[]);
+    let house = with_provider(&provider, "paints").await;
+    let mut up = house.start(crash::ON_THE_WAY_OUT);
+    let asked = house.ask("once", &json!({"model": "house/painter", "prompt": "a teapot"})).await;
+    assert_eq!(up.ended_by(), Some(9), "the row was not written");
+    assert_eq!(asked_of(&provider).await, 0);
+
+    let up = house.start("");
+    let id = match asked {
+        Some(asked) => asked.json()["id"].as_str().unwrap().to_owned(),
+        None => house.owner.get("/api/v1/generations").await.json()["items"][0]["id"].as_str().unwrap().to_owned(),
+    };
+    let lost = house.owner.wait(&id).await;
+    assert_eq!(lost["state"], "unknown", "nobody here can tell that nothing was sent: {lost}");
+    let call = async || {
+        let calls = house.owner.get(&format!("/api/v1/admin/egress?generation={id}")).await.json();
+        assert_eq!(calls["items"].as_array().unwrap().len(), 1);
+        calls["items"][0].clone()
+    };
+    assert_eq!((&call().await["outcome"], &call().await["bytes_out"]), (&json!("open"), &json!(0)));
+    let (platform, _) = house.later().await;
+    assert_eq!(egress::ledger::sweep(&platform.db, &platform.clock).await.unwrap(), 1);
+    assert_eq!(call().await["outcome"], "lost");
+    assert_eq!(asked_of(&provider).await, 0, "and it is not sent afterwards");
     stop(up);
 }

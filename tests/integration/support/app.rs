@@ -12,7 +12,11 @@ use renderkeep::{
     },
     config::Config,
     organisation::{self, model::NewPerson},
-    platform::{Platform, db::Db, egress::Egress},
+    platform::{
+        Platform,
+        db::Db,
+        egress::{Egress, Way},
+    },
 };
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -58,7 +62,8 @@ impl TestApp {
         self.stop = CancellationToken::new();
         // A pool of its own: connections belong to the runtime that opened them.
         let db = Db::new(&self.database_url(), 8).unwrap();
-        let egress = Egress::new(db.clone(), self.platform.clock.clone());
+        let way = Way::of(&self.platform.config.egress).unwrap();
+        let egress = Egress::new(db.clone(), self.platform.clock.clone(), self.platform.signals.clone(), way);
         let platform = Platform { db, egress, ..self.platform.clone() };
         let stop = self.stop.clone();
         self.server = Some(std::thread::spawn(move || {

@@ -11,7 +11,7 @@ use renderkeep::{
     platform::{
         Platform,
         db::DbError,
-        egress::Egress,
+        egress::{Egress, Way},
         keyring::{Epochs, Keyring, OwnerKind, RootKey},
         signals::Signals,
         storage::{Storage, memory::Memory},
@@ -44,14 +44,15 @@ pub async fn platform_with(config: Config) -> TestPlatform {
     let epochs = tempfile::tempdir().expect("a directory");
     let (roots, files) = ([RootKey::new(&ROOT_KEY)], Epochs::open(epochs.path()).expect("epoch keys"));
     let keys = Keyring::open(&database.db, &clock, &roots, files).await.expect("keys");
+    let (signals, way) = (Signals::default(), Way::of(&config.egress).unwrap());
     let platform = Platform {
         config: Arc::new(config),
         clock: clock.clone(),
         storage: Storage::new(store.clone(), keys.clone()),
         keys,
         db: database.db.clone(),
-        egress: Egress::new(database.db.clone(), clock),
-        signals: Signals::default(),
+        egress: Egress::new(database.db.clone(), clock, signals.clone(), way),
+        signals,
         notices: Notices::default(),
     };
     TestPlatform { platform, database, store, epochs }

@@ -94,6 +94,7 @@ fn lost(error: &EgressError, held: Micros, whose: Whose<'_>) -> Failure {
     match error {
         EgressError::SwitchedOff
         | EgressError::Unknown
+        | EgressError::Purpose
         | EgressError::Elsewhere
         | EgressError::Data(_)
         | EgressError::Address(_) => Failure::failed(
@@ -119,6 +120,13 @@ fn lost(error: &EgressError, held: Micros, whose: Whose<'_>) -> Failure {
             message: format!("You cancelled it after it was sent. {title} makes and bills it all the same."),
             ..Failure::cancelled()
         },
+        EgressError::Withdrawn if local => {
+            Failure::failed("provider.not_allowed", format!("{title} was stopped. {error} Nothing was charged."), false)
+        }
+        EgressError::Withdrawn => Failure::unknown(
+            "provider.lost",
+            unknown(title, "was switched off by an administrator before it had answered"),
+        ),
         EgressError::Unprepared(_) | EgressError::Db(_) => Failure::failed(
             "service.unavailable",
             "A part of this server did not answer, so this was not sent. Nothing was charged; try again.",
@@ -335,6 +343,8 @@ mod tests {
         assert_eq!(end(EgressError::Unreachable, false).ending, Ending::Failed);
         assert_eq!(end(EgressError::Cancelled, false).billed, Micros(5));
         assert_eq!(end(EgressError::Cancelled, true).billed, Micros::ZERO);
+        assert_eq!(end(EgressError::Withdrawn, false).ending, Ending::Unknown);
+        assert_eq!(end(EgressError::Withdrawn, true).ending, Ending::Failed);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use renderkeep::{
         Platform,
         db::DbError,
         egress::{
-            About, Addresses, Body, Call, Category, Egress, EgressError, Lookup, Method, Origin, Part, Purpose,
+            About, Addresses, Body, Call, Category, Egress, EgressError, Lookup, Method, Origin, Part, Purpose, Way,
             destinations, ledger,
         },
     },
@@ -31,6 +31,11 @@ use url::Url;
 
 use crate::support::{self, TestPlatform, postgres};
 
+mod desk;
+mod hostile;
+mod switch;
+mod way;
+
 /// A peer on loopback that answers every connection with `answer` and keeps what it got.
 struct Peer {
     url: Url,
@@ -40,6 +45,9 @@ struct Peer {
 
 enum Answer {
     Text(String),
+    Bytes(Vec<u8>),
+    /// After a second.
+    Late(String),
     /// Reads the request, then closes the connection.
     Drop,
     Silence,
@@ -48,7 +56,11 @@ enum Answer {
 }
 
 fn ok(body: &str) -> Answer {
-    Answer::Text(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
+    Answer::Text(ok_text(body))
+}
+
+fn ok_text(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
 async fn peer(answer: Answer) -> Peer {
@@ -70,6 +82,11 @@ async fn peer(answer: Answer) -> Peer {
             }
             match &answer {
                 Answer::Text(text) => stream.write_all(text.as_bytes()).await.unwrap(),
+                Answer::Bytes(bytes) => stream.write_all(bytes).await.unwrap(),
+                Answer::Late(text) => {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    stream.write_all(text.as_bytes()).await.unwrap();
+                }
                 Answer::Drop => {}
                 Answer::Silence => tokio::time::sleep(Duration::from_secs(30)).await,
                 Answer::Half => {
@@ -220,7 +237,7 @@ async fn a_destination_that_is_not_local_reaches_no_private_address() {
     let port = peer.url.port().unwrap();
     // Names that look public and addresses in disguise; all of them lead to the peer.
     for host in ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "0177.0.0.1", "127.1", "[::ffff:127.0.0.1]"] {
-        let url: Url = format!("http://{host}:{port}/v1").parse().unwrap();
+        let url: Url = format!("https://{host}:{port}/v1").parse().unwrap();
         let outlet = app.egress.to(allow(app, &url, false).await, about());
         let error = outlet.send(call(&url, Body::none())).await.unwrap_err();
         assert!(matches!(error, EgressError::Address(_)), "{host}: {error}");
@@ -243,6 +260,14 @@ impl Lookup for Fickle {
     }
 }
 
+/// The way out with names that change.
+fn fickle(test: &TestPlatform, answers: Vec<Vec<IpAddr>>) -> (Egress, Arc<Fickle>) {
+    let app = &test.platform;
+    let lookup = Arc::new(Fickle { asked: AtomicUsize::new(0), answers });
+    let (db, clock, signals) = (app.db.clone(), app.clock.clone(), app.signals.clone());
+    (Egress::with_lookup(db, clock, signals, Way::default(), lookup.clone()), lookup)
+}
+
 #[tokio::test]
 async fn a_name_is_looked_up_once_and_what_was_judged_is_connected_to() {
     let test = support::platform().await;
@@ -251,9 +276,7 @@ async fn a_name_is_looked_up_once_and_what_was_judged_is_connected_to() {
     let peer = peer(ok("")).await;
     let url: Url = format!("http://gpu.example:{}/v1", peer.url.port().unwrap()).parse().unwrap();
     let id = allow(&test.platform, &url, true).await;
-    let lookup =
-        Arc::new(Fickle { asked: AtomicUsize::new(0), answers: vec![vec![home], vec![away], vec![home, away]] });
-    let egress = Egress::with_lookup(test.platform.db.clone(), test.platform.clock.clone(), lookup.clone());
+    let (egress, lookup) = fickle(&test, vec![vec![home], vec![away], vec![home, away]]);
     assert!(egress.to(id, about()).send(call(&url, Body::none())).await.is_ok());
     assert_eq!(lookup.asked.load(Ordering::SeqCst), 1);
     for _ in 0..2 {

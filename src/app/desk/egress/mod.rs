@@ -2,27 +2,30 @@
 
 use std::collections::HashMap;
 
-use actix_web::HttpResponse;
-use chrono::{DateTime, Datelike, Duration, NaiveTime, Utc};
+use actix_web::{HttpResponse, web};
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use super::{address, choices};
+use self::look::{FAILED, Look, SPANS, STATUSES};
+use super::choices;
 use crate::{
     accounts::ops as accounts,
     base::{
-        access::EgressRead,
-        error::Invalid,
+        access::{EgressEdit, EgressRead},
         ids::{DestinationId, PersonId},
     },
-    console::pages::egress_views::{CallRow, CallStatus, DestinationShare, EgressPage, EgressTotals, GenerationLink},
+    console::pages::{
+        egress_chart::{DayChart, DaySum},
+        egress_views::{CallRow, CallStatus, DestinationRow, EgressPage, EgressTotals, GenerationLink},
+    },
     platform::egress::{
-        Destination, destinations,
-        ledger::{self, Entry, Filter, Outcome, Share},
+        Destination, Purpose, destinations,
+        ledger::{self, Day, Entry, Filter, Outcome, Share},
     },
     web::{
-        extract::Query,
+        extract::{Form, Query, path_id},
         format::{self, Chip, Pager, When},
-        frame::Place,
+        frame::{Flash, Place, Tone},
         guard::Guard,
         page::{self, PageFrame},
         parts::{AdminPlace, Choice},
@@ -30,74 +33,13 @@ use crate::{
     },
 };
 
-const EGRESS: &str = "/admin/egress";
+mod export;
+mod look;
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Look {
-    destination: String,
-    person: String,
-    status: String,
-    since: String,
-    cursor: Option<String>,
-}
+pub use export::{egress_table, export_egress};
+pub use look::EGRESS;
 
-/// What the filter of outcomes offers: each may stand for several.
-const STATUSES: [(&str, &str, &[Outcome]); 4] = [
-    ("answered", "Answered", &[Outcome::Answered]),
-    ("refused", "Refused", &[Outcome::Refused]),
-    ("failed", "Failed", FAILED),
-    ("open", "Open", &[Outcome::Open]),
-];
-const FAILED: &[Outcome] = &[Outcome::Failed, Outcome::TimedOut, Outcome::Cancelled, Outcome::Lost];
-
-const SPANS: [(&str, &str); 3] = [("today", "Today"), ("7d", "7 days"), ("month", "This month")];
-
-impl Look {
-    fn filter(&self, now: DateTime<Utc>) -> Result<Filter, Invalid> {
-        let unknown =
-            |name: &str| Invalid::field(name, "unknown", format!("{name} is none of those that are offered."));
-        let id = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let status = STATUSES.iter().find(|(value, ..)| *value == self.status);
-        if status.is_none() && !self.status.is_empty() {
-            return Err(unknown("status"));
-        }
-        Ok(Filter {
-            destination: id(&self.destination).map(|id| id.parse().map_err(|_| unknown("destination"))).transpose()?,
-            person: id(&self.person).map(|id| id.parse().map_err(|_| unknown("person"))).transpose()?,
-            outcomes: status.map(|(_, _, outcomes)| outcomes.to_vec()).unwrap_or_default(),
-            since: since(&self.since, now).map_err(|()| unknown("since"))?,
-            ..Filter::default()
-        })
-    }
-
-    /// The address of the list with one filter changed.
-    fn with(&self, name: &str, value: &str) -> String {
-        let or = |field: &str, own: &str| if field == name { value.to_owned() } else { own.to_owned() };
-        address(
-            EGRESS,
-            &[
-                ("destination", &or("destination", &self.destination)),
-                ("person", &or("person", &self.person)),
-                ("status", &or("status", &self.status)),
-                ("since", &or("since", &self.since)),
-                ("cursor", &or("cursor", "")),
-            ],
-        )
-    }
-}
-
-fn since(text: &str, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, ()> {
-    let today = now.date_naive();
-    let from = match text {
-        "" => return Ok(None),
-        "today" => today,
-        "7d" => today - Duration::days(6),
-        "month" => today.with_day(1).unwrap_or(today),
-        _ => return Err(()),
-    };
-    Ok(Some(from.and_time(NaiveTime::MIN).and_utc()))
-}
+pub const EXPORT: &str = "/admin/egress/table";
 
 pub async fn egress_page(
     guard: Guard<EgressRead>,
@@ -112,21 +54,29 @@ pub async fn egress_page(
     let entries = ledger::list(&app.db, &grant, &filter, &page).await?;
     let older = query.list(&app.keys, EGRESS, entries.clone()).next_cursor;
     let shares = ledger::shares(&app.db, &grant, &filter).await?;
+    let days = ledger::days(&app.db, &grant, &filter).await?;
+    let places = destinations::list(&app.db, &grant).await?;
     let mut people = ledger::callers(&app.db, &grant).await?;
     people.extend(entries.items.iter().filter_map(|entry| entry.person));
+    people.extend(places.iter().filter_map(|place| place.allowed_by));
     let names = accounts::named(&mut *app.db.read().await?, &app.keys, &people).await?.into_iter().collect();
-    let places = destinations::list(&app.db, &grant).await?;
     let desk = Desk { look: &look, names, places, now };
     page::ok(&EgressPage {
         frame: frame.titled("Egress", Place::Admin),
         here: AdminPlace::Egress,
         heading: heading(&look, &shares, now),
         totals: totals(&look, &shares, now),
-        destinations: desk.shares(&shares),
+        chart: desk.chart(&filter, &days),
+        destinations: desk.rows(&shares),
+        may_switch: guard.ctx.check::<EgressEdit>().is_ok(),
+        export: look.export(),
+        from: look.from.clone(),
+        until: look.until.clone(),
         by_destination: desk.destinations(),
+        purposes: desk.purposes(),
         people: desk.people(),
         statuses: choices("Any outcome", STATUSES.iter().map(|(value, label, _)| (*value, *label)), &look.status),
-        since: choices("Any time", SPANS, &look.since),
+        since: choices("Any time", SPANS, look.span()),
         chips: desk.chips(),
         calls: entries.items.iter().map(|entry| desk.row(entry)).collect(),
         pager: Pager {
@@ -143,8 +93,9 @@ fn sum(shares: &[Share], of: impl Fn(&Share) -> i64) -> u64 {
 
 fn heading(look: &Look, shares: &[Share], now: DateTime<Utc>) -> String {
     let out = format::bytes(sum(shares, |share| share.bytes_out));
-    match (shares.is_empty(), look.since.as_str()) {
+    match (shares.is_empty(), look.span()) {
         (true, _) => "Nothing has left the house".to_owned(),
+        (_, "") if !look.from.is_empty() || !look.until.is_empty() => format!("{out} left the house in this time"),
         (_, "today") => format!("{out} left the house today"),
         (_, "7d") => format!("{out} left the house in 7 days"),
         (_, "month") => format!("{out} left the house in {}", now.format("%B")),
@@ -157,11 +108,16 @@ fn totals(look: &Look, shares: &[Share], now: DateTime<Utc>) -> EgressTotals {
         sum(shares, |share| if wanted.iter().any(|one| one.as_str() == share.outcome) { share.calls } else { 0 })
     };
     EgressTotals {
-        period: match look.since.as_str() {
+        period: match look.span() {
             "today" => "Today".to_owned(),
             "7d" => "The last 7 days".to_owned(),
             "month" => now.format("1 to %-d %B").to_string(),
-            _ => "Kept for one year".to_owned(),
+            _ => match (look.from.as_str(), look.until.as_str()) {
+                ("", "") => "Kept for one year".to_owned(),
+                ("", until) => format!("Until {until}"),
+                (from, "") => format!("From {from}"),
+                (from, until) => format!("{from} to {until}"),
+            },
         },
         calls: format::count(sum(shares, |share| share.calls)),
         sent: format::bytes(sum(shares, |share| share.bytes_out)),
@@ -199,35 +155,55 @@ impl Desk<'_> {
         choices("Anybody", all.iter().map(|(id, name)| (id.as_str(), name.as_str())), &self.look.person)
     }
 
-    /// A bar for each destination that something was sent to.
-    fn shares(&self, shares: &[Share]) -> Vec<DestinationShare> {
-        let mut sums: HashMap<DestinationId, (u64, u64)> = HashMap::new();
-        for share in shares {
-            let (bytes, calls) = sums.entry(share.destination).or_default();
-            *bytes = bytes.saturating_add(u64::try_from(share.bytes_out).unwrap_or(0));
-            *calls = calls.saturating_add(u64::try_from(share.calls).unwrap_or(0));
-        }
-        let most = sums.values().map(|(bytes, _)| *bytes).max().unwrap_or(0).max(1);
-        let mut sums: Vec<_> = sums.into_iter().filter(|(_, (bytes, _))| *bytes > 0).collect();
-        sums.sort_by_key(|(id, (bytes, _))| (u64::MAX - bytes, *id));
-        let share = |(id, (bytes, calls)): (DestinationId, (u64, u64))| {
-            let thousandths = bytes.saturating_mul(1000) / most;
-            DestinationShare {
-                name: self.place(id),
-                amount: format!("{} in {}", format::bytes(bytes), format::plural(calls, "call")),
-                percent: format!("{}.{}", thousandths / 10, thousandths % 10),
-                href: self.look.with("destination", &id.to_string()),
-            }
+    fn purposes(&self) -> Vec<Choice> {
+        let all: Vec<_> = Purpose::ALL.map(|purpose| (purpose.as_str(), capital(purpose.as_str()))).into();
+        choices("Any purpose", all.iter().map(|(value, label)| (*value, label.as_str())), &self.look.purpose)
+    }
+
+    fn chart(&self, filter: &Filter, days: &[Day]) -> Option<DayChart> {
+        let drawn = look::drawn(filter, days.iter().map(|sum| sum.day).min(), self.now);
+        let whole = |number: i64| u64::try_from(number).unwrap_or(0);
+        let sum = |sum: &Day| DaySum {
+            day: sum.day,
+            destination: self.place(sum.destination),
+            calls: whole(sum.calls),
+            sent: whole(sum.bytes_out),
+            received: whole(sum.bytes_in),
         };
-        sums.into_iter().map(share).collect()
+        DayChart::new(&drawn, &days.iter().rev().map(sum).collect::<Vec<_>>())
+    }
+
+    /// Every destination with what went there, as far as the filters let it through.
+    fn rows(&self, shares: &[Share]) -> Vec<DestinationRow> {
+        self.places.iter().map(|place| self.destination(place, shares)).collect()
+    }
+
+    fn destination(&self, place: &Destination, shares: &[Share]) -> DestinationRow {
+        let own: Vec<Share> = shares.iter().filter(|share| share.destination == place.id).cloned().collect();
+        DestinationRow {
+            id: place.id.to_string(),
+            name: place.name(),
+            encrypted: place.origin.scheme == "https",
+            local: place.local,
+            purpose: capital(&place.purpose),
+            categories: capital(&place.categories.join(", ")),
+            allowed_by: place.allowed_by.map_or_else(|| "The configuration".to_owned(), |id| self.name(id)),
+            allowed_at: When::new(place.allowed_at, self.now),
+            calls: format::count(sum(&own, |share| share.calls)),
+            sent: format::bytes(sum(&own, |share| share.bytes_out)),
+            received: format::bytes(sum(&own, |share| share.bytes_in)),
+            on: place.disabled_at.is_none(),
+            href: self.look.with("destination", &place.id.to_string()),
+        }
     }
 
     /// The active filters.
     fn chips(&self) -> Vec<Chip> {
         let look = self.look;
         let label = |all: Vec<Choice>| all.into_iter().find(|choice| choice.chosen).map(|choice| choice.label);
-        let filters = [
+        let filters: [(&str, &str, &str, Option<String>); 7] = [
             ("destination", "To", &look.destination, label(self.destinations())),
+            ("purpose", "For", &look.purpose, label(self.purposes())),
             ("person", "Who", &look.person, label(self.people())),
             (
                 "status",
@@ -235,10 +211,12 @@ impl Desk<'_> {
                 &look.status,
                 label(choices("", STATUSES.iter().map(|one| (one.0, one.1)), &look.status)),
             ),
-            ("since", "Since", &look.since, label(choices("", SPANS, &look.since))),
+            ("since", "Since", look.span(), label(choices("", SPANS, look.span()))),
+            ("from", "From", &look.from, None),
+            ("until", "Until", &look.until, None),
         ];
-        let chip = |(name, about, value, label): (&str, &str, &String, Option<String>)| {
-            let label = format!("{about}: {}", label.unwrap_or_else(|| value.clone()));
+        let chip = |(name, about, value, label): (&str, &str, &str, Option<String>)| {
+            let label = format!("{about}: {}", label.unwrap_or_else(|| value.to_owned()));
             (!value.is_empty()).then(|| Chip { label, href: look.with(name, ""), on: true, removes: true })
         };
         filters.into_iter().filter_map(chip).collect()
@@ -266,6 +244,28 @@ impl Desk<'_> {
                 .map_or_else(|| "–".to_owned(), format::milliseconds),
         }
     }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Switch {
+    /// `true` or `false`: what it becomes.
+    on: String,
+}
+
+pub async fn switch(
+    guard: Guard<EgressEdit>,
+    id: web::Path<String>,
+    form: Form<Switch>,
+) -> Result<HttpResponse, Problem> {
+    let on = form.0.on == "true";
+    let found = destinations::set_enabled(&guard.app.db, &guard.ctx, &guard.grant()?, path_id(&id)?, on).await?;
+    let name = destinations::known(found)?.name();
+    let told = match on {
+        true => format!("{name} is on. Calls may go there again."),
+        false => format!("{name} is off. Nothing goes there any more, and calls under way were broken off."),
+    };
+    Ok(page::told(EGRESS, &Flash::new(Tone::Ok, told)))
 }
 
 fn status(entry: &Entry) -> CallStatus {

@@ -1,0 +1,153 @@
+//! The ledger as a table: streamed page by page, so that a year of calls takes no more memory than a screen of them.
+
+use std::collections::HashMap;
+
+use actix_web::{HttpResponse, http::header, web::Bytes};
+use chrono::SecondsFormat;
+use futures::stream;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::look::Look;
+use crate::{
+    accounts::ops as accounts,
+    base::{
+        access::{EgressRead, Grant},
+        error::chain,
+        ids::PersonId,
+        paging::{Page, PageRequest},
+    },
+    console::http::egress::EgressQuery,
+    platform::{
+        Platform,
+        audit::{self, Act},
+        db::DbError,
+        egress::ledger::{self, Entry, Filter},
+    },
+    web::{csv, extract::Query, guard::Guard, problem::Problem},
+};
+
+/// Calls that are in memory at the same time.
+const AT_ONCE: u32 = 500;
+
+const HEAD: [&str; 15] = [
+    "id",
+    "at",
+    "destination",
+    "destination_id",
+    "purpose",
+    "person",
+    "name",
+    "generation",
+    "categories",
+    "bytes_out",
+    "bytes_in",
+    "status",
+    "outcome",
+    "reason",
+    "duration_ms",
+];
+
+/// What the page shows.
+pub async fn egress_table(guard: Guard<EgressRead>, query: Query<Look>) -> Result<HttpResponse, Problem> {
+    let filter = query.value.filter(guard.ctx.clock.now())?;
+    answer(&guard, filter).await
+}
+
+/// What the API lists.
+pub async fn export_egress(guard: Guard<EgressRead>, query: Query<EgressQuery>) -> Result<HttpResponse, Problem> {
+    answer(&guard, query.value.filter()?).await
+}
+
+async fn answer(guard: &Guard<EgressRead>, filter: Filter) -> Result<HttpResponse, Problem> {
+    let (ctx, app) = (&guard.ctx, guard.app.clone());
+    let details = json!({
+        "destination": filter.destination, "purpose": filter.purpose, "person": filter.person,
+        "outcomes": filter.outcomes, "since": filter.since, "until": filter.until,
+    });
+    app.db
+        .write("egress.export", async |tx| audit::record(tx, ctx, Act::done("egress.export").details(details)).await)
+        .await?;
+    let export = Export { app, grant: guard.grant()?, filter, next: Next::Head };
+    let name = format!("attachment; filename=\"egress-{}.csv\"", ctx.clock.today());
+    Ok(HttpResponse::Ok()
+        .content_type("text/csv; charset=utf-8")
+        .insert_header((header::CONTENT_DISPOSITION, name))
+        .streaming(stream::try_unfold(export, Export::piece)))
+}
+
+struct Export {
+    app: Platform,
+    grant: Grant<EgressRead>,
+    filter: Filter,
+    next: Next,
+}
+
+enum Next {
+    Head,
+    /// The calls before this one.
+    After(Option<Uuid>),
+    Nothing,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error(transparent)]
+    Db(#[from] DbError),
+    #[error(transparent)]
+    Csv(#[from] ::csv::Error),
+}
+
+impl Export {
+    /// An error in the middle can only break the answer off; why goes to the log.
+    async fn piece(self) -> Result<Option<(Bytes, Self)>, Broken> {
+        self.made().await.inspect_err(|error| tracing::error!(error = chain(error), "an export broke off"))
+    }
+
+    async fn made(self) -> Result<Option<(Bytes, Self)>, Broken> {
+        let before = match self.next {
+            Next::Nothing => return Ok(None),
+            Next::Head => {
+                let head = csv::rows([HEAD.map(str::to_owned)])?;
+                return Ok(Some((head.into(), Self { next: Next::After(None), ..self })));
+            }
+            Next::After(id) => id,
+        };
+        let page = PageRequest { limit: AT_ONCE, before };
+        let Page { items, next } = ledger::list(&self.app.db, &self.grant, &self.filter, &page).await?;
+        let names = self.names(&items).await?;
+        let rows = csv::rows(items.into_iter().map(|entry| row(entry, &names)))?;
+        let next = next.map_or(Next::Nothing, |id| Next::After(Some(id)));
+        Ok(Some((rows.into(), Self { next, ..self })))
+    }
+
+    async fn names(&self, entries: &[Entry]) -> Result<HashMap<PersonId, String>, DbError> {
+        let mut people: Vec<PersonId> = entries.iter().filter_map(|entry| entry.person).collect();
+        people.sort_unstable();
+        people.dedup();
+        Ok(accounts::named(&mut *self.app.db.read().await?, &self.app.keys, &people).await?.into_iter().collect())
+    }
+}
+
+fn row(entry: Entry, names: &HashMap<PersonId, String>) -> [String; HEAD.len()] {
+    fn text(value: Option<impl ToString>) -> String {
+        value.map(|value| value.to_string()).unwrap_or_default()
+    }
+    [
+        entry.id.to_string(),
+        entry.at.to_rfc3339_opts(SecondsFormat::Millis, true),
+        entry.destination.name(),
+        entry.destination.id.to_string(),
+        entry.purpose,
+        text(entry.person),
+        text(entry.person.and_then(|id| names.get(&id))),
+        text(entry.generation),
+        entry.categories.join(" "),
+        entry.bytes_out.to_string(),
+        entry.bytes_in.to_string(),
+        text(entry.status),
+        entry.outcome.as_str().to_owned(),
+        text(entry.reason),
+        text(entry.duration_ms),
+    ]
+}
