@@ -2,7 +2,7 @@
 # Installs what the two commands need and this machine lacks. Each part is a function that returns at once when there is
 # nothing to do, so a second run makes no call to a package registry.
 #
-#   packaging/install.sh PART...     parts: compiler postgres minio chromium node browser-tests clients
+#   packaging/install.sh PART...     parts: compiler postgres minio chromium node browser-tests clients network
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -71,6 +71,15 @@ browser-tests() {
     echo "$want" >$stamp
 }
 
+# What watches a server from outside: namespaces, redirection, capture, and an authority that lasts as long as a test.
+network() {
+    local missing=() pair
+    for pair in ip:iproute2 nft:nftables tcpdump:tcpdump openssl:openssl; do
+        PATH=$PATH:/usr/sbin:/sbin have "${pair%%:*}" || missing+=("${pair#*:}")
+    done
+    [ ${#missing[@]} = 0 ] || debian "${missing[@]}"
+}
+
 # Its own Python environment below target/, so that nothing is installed into the system's.
 clients() {
     local venv=target/venv requirements=tests/clients/requirements.txt want
@@ -84,10 +93,10 @@ clients() {
     echo "$want" >$venv/.stamp
 }
 
-[ $# -gt 0 ] || fail "Say what to install: compiler postgres minio chromium node browser-tests clients"
+[ $# -gt 0 ] || fail "Say what to install: compiler postgres minio chromium node browser-tests clients network"
 for part in "$@"; do
     case $part in
-        compiler | postgres | minio | chromium | node | browser-tests | clients) "$part" ;;
+        compiler | postgres | minio | chromium | node | browser-tests | clients | network) "$part" ;;
         *) fail "There is no part called $part." ;;
     esac
 done

@@ -73,6 +73,13 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    if let Err(error) = supervisor::proxies::leave() {
+        out::complain(&anyhow::Error::new(error).context(
+            "The program could not be started again without the proxies of the environment. Start it without HTTP_PROXY, \
+             HTTPS_PROXY and ALL_PROXY; a proxy for providers is set as egress.proxy.",
+        ));
+        return ExitCode::FAILURE;
+    }
     // One provider of TLS for the whole process. Only this may fail: that there is one already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match run(cli.verb) {

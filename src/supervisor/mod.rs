@@ -17,6 +17,7 @@ pub mod launcher;
 mod minio;
 mod postgres;
 mod privileges;
+pub mod proxies;
 pub mod ready;
 mod way;
 

@@ -148,7 +148,8 @@ export class Upstream {
 /**
  * Sets a server up on the admin page, with one model that costs 0.04 a picture.
  *
- * @param {Page} page @param {Upstream} upstream @param {{ id: string, title: string, upstream: string }} model
+ * @param {Page} page @param {{ address: string, key: string }} upstream
+ * @param {{ id: string, title: string, upstream: string, hosted?: boolean }} model `hosted`: the server is not in the house
  */
 export async function addProvider(page, upstream, model) {
     await page.goto('/admin/providers?ask=add');
@@ -156,7 +157,7 @@ export async function addProvider(page, upstream, model) {
     await server.getByLabel('Name', { exact: true }).fill('House GPU');
     await server.getByLabel('Base URL').fill(`${upstream.address}/v1`);
     await server.getByLabel(/API key/).fill(upstream.key);
-    await server.getByRole('switch', { name: /in our own house/ }).check();
+    if (!model.hosted) await server.getByRole('switch', { name: /in our own house/ }).check();
     await server.getByRole('button', { name: 'Add the server' }).click();
 
     const sheet = page.getByRole('complementary', { name: 'Provider House GPU' });

@@ -4,7 +4,7 @@
 Prints its port and serves until its standard input ends. The model's name says how to behave (see `Behaviour`); any other
 name paints. `GET /seen` lists what was asked, pictures by size and SHA-256. With `--key K` every call needs that key; with
 `--tls CERTIFICATE KEY` it speaks TLS. `--record FILE` adds a line of JSON for every request: its path, and how many bytes
-came (request line, headers, body) and went back (the body).
+came (request line, headers, body) and went back (the body), and what came, as base64. SIGUSR1 releases what is held.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import email.policy
 import hashlib
 import json
 import os
+import signal
 import socket
 import ssl
 import struct
@@ -141,19 +142,19 @@ class Behaviour:
 
 
 class Counted:
-    """A stream that knows how much was read from it."""
+    """A stream that keeps what was read from it."""
 
     def __init__(self, stream):
-        self.stream, self.count = stream, 0
+        self.stream, self.received = stream, bytearray()
 
     def read(self, *arguments):
         data = self.stream.read(*arguments)
-        self.count += len(data)
+        self.received += data
         return data
 
     def readline(self, *arguments):
         data = self.stream.readline(*arguments)
-        self.count += len(data)
+        self.received += data
         return data
 
     def __getattr__(self, name):
@@ -170,16 +171,17 @@ class Handler(BaseHTTPRequestHandler):
         self.rfile = Counted(self.rfile)
 
     def handle_one_request(self):
-        self.rfile.count, self.sent, self.path = 0, 0, None
+        self.rfile.received, self.sent, self.path = bytearray(), 0, None
         try:
             super().handle_one_request()
         except ssl.SSLError:
             # A caller that does not believe the certificate.
             self.close_connection = True
         if self.record and self.path is not None:
-            line = json.dumps({"path": self.path, "bytes_in": self.rfile.count, "bytes_out": self.sent})
+            received = self.rfile.received
+            line = {"path": self.path, "bytes_in": len(received), "bytes_out": self.sent}
             with open(self.record, "a") as file:
-                file.write(line + "\n")
+                file.write(json.dumps({**line, "received": base64.b64encode(received).decode()}) + "\n")
 
     def log_message(self, *_):
         pass
@@ -270,6 +272,7 @@ def main():
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    signal.signal(signal.SIGUSR1, lambda *_: RELEASED.set())
     print(server.server_address[1], flush=True)
     # Ends with whoever started it, however that one ends.
     sys.stdin.buffer.read()
