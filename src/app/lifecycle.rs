@@ -19,6 +19,7 @@ use crate::{
         db::{Db, migrate},
         egress::Egress,
         jobs,
+        pictures::{Pictures, Setup},
         signals::Signals,
         storage::{Storage, minio::Minio},
         telemetry::Notices,
@@ -48,6 +49,8 @@ pub type StoreDirectory = Option<PathBuf>;
 pub async fn open(config: Config, store_directory: StoreDirectory, notices: Notices) -> anyhow::Result<Platform> {
     // First, because it refuses settings that must not be used, and nothing has been changed yet.
     let (platform, minio) = assemble(config, store_directory, notices)?;
+    let held = platform.pictures.check().await?;
+    tracing::info!(landlock = held.landlock, seccomp = held.seccomp, "decoders of pictures are confined");
     let applied = migrate::run(platform.config.database.url.expose_secret()).await.context(
         "The database could not be brought to this version. Check that PostgreSQL runs and that database.url is right.",
     )?;
@@ -74,6 +77,7 @@ pub fn assemble(
     let keys = Arc::new(Keys::new(&root_key(&config)?));
     let platform = Platform {
         egress: Egress::new(db.clone(), clock.clone()),
+        pictures: Pictures::new(Setup::new(&config.sandbox)),
         clock,
         storage: Storage::new(minio.clone(), keys.clone()),
         keys,

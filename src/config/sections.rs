@@ -197,6 +197,15 @@ section! {
 }
 
 section! {
+    /// The process without rights that decodes pictures.
+    Sandbox "sandbox" {
+        /// Layers that this system may lack: `landlock`, `seccomp`. Where one is missing that is not named here, the server
+        /// does not start.
+        allow_missing: Vec<SandboxLayer> = List Default(""),
+    }
+}
+
+section! {
     /// How long a sign-in lasts.
     Sessions "sessions" {
         /// Minutes without a request after which it ends.
@@ -243,8 +252,15 @@ pub enum LogFormat {
     Pretty,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SandboxLayer {
+    Landlock,
+    Seccomp,
+}
+
 /// Every section, in the order of the example. Those with a dot in their name are lists of tables.
-pub(super) const SECTIONS: [&Section; 11] = [
+pub(super) const SECTIONS: [&Section; 12] = [
     &Server::SECTION,
     &Database::SECTION,
     &Storage::SECTION,
@@ -252,6 +268,7 @@ pub(super) const SECTIONS: [&Section; 11] = [
     &Inference::SECTION,
     &ConfiguredProvider::SECTION,
     &ConfiguredModel::SECTION,
+    &Sandbox::SECTION,
     &Sessions::SECTION,
     &Secrets::SECTION,
     &Telemetry::SECTION,

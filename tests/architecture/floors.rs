@@ -29,6 +29,7 @@ const PLATFORM: &[(&str, u8)] = &[
     ("db", 1),
     ("signals", 2),
     ("crypto", 2),
+    ("pictures", 2),
     ("audit", 3),
     ("jobs", 4),
     ("idempotency", 5),

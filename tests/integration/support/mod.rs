@@ -9,6 +9,7 @@ use renderkeep::{
         Platform,
         crypto::Keys,
         egress::Egress,
+        pictures::{Pictures, Setup},
         signals::Signals,
         storage::{Storage, memory::Memory},
         telemetry::Notices,
@@ -35,6 +36,7 @@ pub async fn platform_with(config: Config) -> TestPlatform {
     let clock = Clock::shifted();
     let keys = Arc::new(Keys::new(&ROOT_KEY));
     let platform = Platform {
+        pictures: Pictures::new(decoders(&config)),
         config: Arc::new(config),
         clock: clock.clone(),
         storage: Storage::new(Arc::new(Memory::default()), keys.clone()),
@@ -45,6 +47,11 @@ pub async fn platform_with(config: Config) -> TestPlatform {
         notices: Notices::default(),
     };
     TestPlatform { platform, database }
+}
+
+/// Decoders are the built program: the one that runs here is the tests.
+pub fn decoders(config: &Config) -> Setup {
+    Setup { program: env!("CARGO_BIN_EXE_renderkeep").into(), ..Setup::new(&config.sandbox) }
 }
 
 const ROOT_KEY: [u8; 32] = [7; 32];
