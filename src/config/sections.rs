@@ -253,10 +253,21 @@ pub enum LogFormat {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(try_from = "String")]
 pub enum SandboxLayer {
     Landlock,
     Seccomp,
+}
+
+impl TryFrom<String> for SandboxLayer {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.as_str() {
+            "landlock" => Ok(Self::Landlock),
+            "seccomp" => Ok(Self::Seccomp),
+            _ => Err("the layers that may be missing are landlock and seccomp"),
+        }
+    }
 }
 
 /// Every section, in the order of the example. Those with a dot in their name are lists of tables.

@@ -158,8 +158,8 @@ async fn one_that_is_silent_is_ended_at_the_deadline() {
 /// What becomes of memory that does not suffice: this picture is refused, a smaller one is not.
 #[tokio::test]
 async fn one_without_memory_takes_one_picture_with_it() {
-    let own = Own::new(|setup| setup.memory = 320 << 20);
-    let large = encoded(&DynamicImage::new_rgba16(7_900, 7_900), ImageFormat::Png);
+    let own = Own::new(|setup| setup.memory = 160 << 20);
+    let large = encoded(&DynamicImage::new_luma16(9_000, 7_000), ImageFormat::Png);
     assert_eq!(refusal(&own.pictures, large).await, Refusal::Undecodable);
     works(&own.pictures).await;
 }
