@@ -19,6 +19,7 @@ use crate::{
         egress::{Egress, Way},
         jobs,
         keyring::{Epochs, Keyring, RootKey},
+        pictures::{Pictures, Setup},
         signals::Signals,
         storage::{Storage, minio::Minio},
         telemetry::Notices,
@@ -50,6 +51,8 @@ pub async fn open(config: Config, store_directory: StoreDirectory, notices: Noti
     // First what refuses settings that must not be used: nothing has been changed yet.
     let (roots, way) = (roots(&config)?, way(&config)?);
     let (db, store) = handles(&config, store_directory)?;
+    let held = Pictures::new(Setup::new(&config.sandbox)).check().await?;
+    tracing::info!(landlock = held.landlock, seccomp = held.seccomp, "decoders of pictures are confined");
     let applied = migrate::run(config.database.url.expose_secret()).await.context(
         "The database could not be brought to this version. Check that PostgreSQL runs and that database.url is right.",
     )?;
@@ -87,6 +90,7 @@ fn assemble(config: Config, db: Db, store: Arc<Minio>, keys: Keyring, way: Way, 
     let signals = Signals::default();
     Platform {
         egress: Egress::new(db.clone(), clock.clone(), signals.clone(), way),
+        pictures: Pictures::new(Setup::new(&config.sandbox)),
         clock,
         storage: Storage::new(store, keys.clone()),
         keys,

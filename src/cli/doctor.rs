@@ -20,9 +20,10 @@ use super::{
 use crate::{
     app::{health::probe, lifecycle},
     base::error::chain,
-    config::Config,
+    config::{Config, Sandbox},
     platform::{
         db::migrate,
+        pictures::{PictureError, Pictures, Setup, wire::Held},
         telemetry::{disk::Space, health},
     },
     web::format,
@@ -77,6 +78,7 @@ async fn examine(place: &Place, config: Config) -> Vec<Check> {
     let mut checks = vec![good("configuration", "It is complete and valid.")];
     checks.extend(permissions(place));
     checks.extend(place.data().or(config.storage.directory.as_deref()).map(disk));
+    checks.push(decoders(&config.sandbox).await);
     let url = config.database.url.expose_secret().to_owned();
     checks.extend(parts(place, config).await);
     // A database that is away has no version to speak of.
@@ -85,6 +87,27 @@ async fn examine(place: &Place, config: Config) -> Vec<Check> {
         checks.push(schema(place, &url).await);
     }
     checks
+}
+
+/// Starts one and asks what confines it.
+async fn decoders(sandbox: &Sandbox) -> Check {
+    match Pictures::new(Setup::new(sandbox)).check().await {
+        Ok(held) => good("decoders", &confined(held)),
+        Err(PictureError::NotConfined(layer)) => {
+            let error = PictureError::NotConfined(layer);
+            bad("decoders", error.to_string(), "The server does not start until then.")
+        }
+        Err(error) => bad("decoders", chain(&error), "Start it as the user that the server runs as."),
+    }
+}
+
+fn confined(held: Held) -> String {
+    let landlock = match held.landlock {
+        0 => "Landlock is missing, as sandbox.allow_missing allows".to_owned(),
+        version => format!("Landlock {version}"),
+    };
+    let seccomp = if held.seccomp { "seccomp" } else { "seccomp is missing, as sandbox.allow_missing allows" };
+    format!("Pictures are decoded apart: limits, {landlock}, {seccomp}.")
 }
 
 /// What `/readyz` asks.

@@ -8,10 +8,14 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
-use crate::supervisor::{self, launcher};
+use crate::{
+    platform::pictures,
+    supervisor::{self, launcher},
+};
 
 mod child;
 mod config;
+mod decoder;
 mod doctor;
 mod keys;
 mod migrate;
@@ -62,6 +66,9 @@ enum Verb {
     /// A step of `up`, not for people.
     #[command(name = launcher::SUBCOMMAND, hide = true)]
     SuperviseChild(child::Child),
+    /// The process that decodes one picture, not for people.
+    #[command(name = pictures::SUBCOMMAND, hide = true)]
+    DecodePicture(decoder::Decoder),
 }
 
 /// Runs what the command line says.
@@ -94,6 +101,8 @@ pub fn main() -> ExitCode {
 fn run(verb: Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::SuperviseChild(child) => Err(child::become_it(&child)),
+        // Before there is a second thread: a filter of system calls belongs to the thread that sets it.
+        Verb::DecodePicture(decoder) => Ok(decoder::decode(&decoder)),
         Verb::Up(up) => {
             // Before there is a second thread: privileges belong to each thread of its own.
             supervisor::drop_root(&up.data)?;
@@ -174,6 +183,7 @@ mod tests {
             "renderkeep doctor --json",
             "renderkeep openapi",
             "renderkeep version --json",
+            "renderkeep decode-picture --memory 1 --seconds 1",
             "renderkeep supervise-child --parent 1 --end SIGTERM -- /bin/true -x",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");

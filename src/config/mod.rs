@@ -11,8 +11,8 @@ pub use check::{TASKS, check};
 pub use example::{example, show};
 pub use load::{Sources, load};
 pub use sections::{
-    ConfiguredModel, ConfiguredProvider, Database, Egress, Inference, LogFormat, Organisation, Secrets, Server,
-    Sessions, Storage, Supervisor, Telemetry,
+    ConfiguredModel, ConfiguredProvider, Database, Egress, Inference, LogFormat, Organisation, Sandbox, SandboxLayer,
+    Secrets, Server, Sessions, Storage, Supervisor, Telemetry,
 };
 
 /// Everything that was set, checked.
@@ -25,6 +25,7 @@ pub struct Config {
     pub organisation: Organisation,
     pub inference: Inference,
     pub egress: Egress,
+    pub sandbox: Sandbox,
     pub sessions: Sessions,
     pub secrets: Secrets,
     pub telemetry: Telemetry,

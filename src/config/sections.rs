@@ -207,6 +207,15 @@ section! {
 }
 
 section! {
+    /// The process without rights that decodes pictures.
+    Sandbox "sandbox" {
+        /// Layers that this system may lack: `landlock`, `seccomp`. Where one is missing that is not named here, the server
+        /// does not start.
+        allow_missing: Vec<SandboxLayer> = List Default(""),
+    }
+}
+
+section! {
     /// How long a sign-in lasts.
     Sessions "sessions" {
         /// Minutes without a request after which it ends.
@@ -259,8 +268,26 @@ pub enum LogFormat {
     Pretty,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum SandboxLayer {
+    Landlock,
+    Seccomp,
+}
+
+impl TryFrom<String> for SandboxLayer {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.as_str() {
+            "landlock" => Ok(Self::Landlock),
+            "seccomp" => Ok(Self::Seccomp),
+            _ => Err("the layers that may be missing are landlock and seccomp"),
+        }
+    }
+}
+
 /// Every section, in the order of the example. Those with a dot in their name are lists of tables.
-pub(super) const SECTIONS: [&Section; 12] = [
+pub(super) const SECTIONS: [&Section; 13] = [
     &Server::SECTION,
     &Database::SECTION,
     &Storage::SECTION,
@@ -269,6 +296,7 @@ pub(super) const SECTIONS: [&Section; 12] = [
     &ConfiguredProvider::SECTION,
     &ConfiguredModel::SECTION,
     &Egress::SECTION,
+    &Sandbox::SECTION,
     &Sessions::SECTION,
     &Secrets::SECTION,
     &Telemetry::SECTION,

@@ -5,8 +5,12 @@ use crate::{
         ctx::Denied,
         error::{Fault, FieldFault, Invalid, Kind, NotFound},
     },
-    library::picture::Refused,
-    platform::{db::DbError, idempotency::OnceError, storage::StorageError},
+    platform::{
+        db::DbError,
+        idempotency::OnceError,
+        pictures::{PictureError, model::Refusal},
+        storage::StorageError,
+    },
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -14,7 +18,7 @@ pub enum LibraryError {
     #[error("This is not a picture that can be used here. PNG, JPEG, WebP and GIF are.")]
     Unsupported,
     #[error("The picture cannot be read: it is damaged or not complete.")]
-    Undecodable(#[source] Option<Box<dyn std::error::Error + Send + Sync>>),
+    Undecodable,
     #[error(
         "The picture has too many pixels. It may have 64 million in all, and 16,384 on each side. Make it smaller and \
          try again."
@@ -22,6 +26,8 @@ pub enum LibraryError {
     TooManyPixels,
     #[error("The picture is larger than 64 MiB. Make it smaller and try again.")]
     TooLarge,
+    #[error("Pictures cannot be read at the moment. Nothing was changed; try again in a few seconds.")]
+    Unavailable(#[source] PictureError),
     #[error("Only what lies in the trash can be deleted for good. Move it there first.")]
     NotInTrash,
     #[error(transparent)]
@@ -53,12 +59,13 @@ impl From<diesel::result::Error> for LibraryError {
     }
 }
 
-impl From<Refused> for LibraryError {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Unsupported => Self::Unsupported,
-            Refused::TooManyPixels => Self::TooManyPixels,
-            Refused::Undecodable(cause) => Self::Undecodable(cause),
+impl From<PictureError> for LibraryError {
+    fn from(error: PictureError) -> Self {
+        match error {
+            PictureError::Refused(Refusal::Unsupported) => Self::Unsupported,
+            PictureError::Refused(Refusal::TooManyPixels) => Self::TooManyPixels,
+            PictureError::Refused(Refusal::Undecodable) => Self::Undecodable,
+            other => Self::Unavailable(other),
         }
     }
 }
@@ -66,7 +73,8 @@ impl From<Refused> for LibraryError {
 impl Fault for LibraryError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Unsupported | Self::Undecodable(_) | Self::TooManyPixels => Kind::Invalid,
+            Self::Unsupported | Self::Undecodable | Self::TooManyPixels => Kind::Invalid,
+            Self::Unavailable(_) => Kind::Unavailable,
             Self::TooLarge => Kind::TooLarge,
             Self::NotInTrash => Kind::Conflict,
             Self::NotFound(fault) => fault.kind(),
@@ -81,7 +89,8 @@ impl Fault for LibraryError {
     fn code(&self) -> &'static str {
         match self {
             Self::Unsupported => "image.unsupported",
-            Self::Undecodable(_) => "image.undecodable",
+            Self::Undecodable => "image.undecodable",
+            Self::Unavailable(_) => "service.unavailable",
             Self::TooManyPixels => "image.too_many_pixels",
             Self::TooLarge => "request.too_large",
             Self::NotInTrash => "asset.not_in_trash",
@@ -103,6 +112,7 @@ impl Fault for LibraryError {
 
     fn retry_after(&self) -> Option<u32> {
         match self {
+            Self::Unavailable(_) => Some(5),
             Self::Once(fault) => fault.retry_after(),
             Self::Storage(fault) => fault.retry_after(),
             Self::Db(fault) => fault.retry_after(),

@@ -1,6 +1,6 @@
 //! Assets and their names.
 
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -14,8 +14,8 @@ use crate::{
     platform::storage::Stored,
 };
 
-/// Largest picture, in bytes.
-pub const MOST_BYTES: u64 = 64 * 1024 * 1024;
+pub use crate::platform::pictures::model::{MOST_BYTES, MediaType, Size};
+
 /// Longest name, in bytes of UTF-8.
 pub const LONGEST_NAME: usize = 255;
 
@@ -46,61 +46,6 @@ impl FromStr for AssetKind {
     }
 }
 
-/// Formats that are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MediaType {
-    Png,
-    Jpeg,
-    WebP,
-    Gif,
-}
-
-impl MediaType {
-    pub const ALL: [Self; 4] = [Self::Png, Self::Jpeg, Self::WebP, Self::Gif];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Png => "image/png",
-            Self::Jpeg => "image/jpeg",
-            Self::WebP => "image/webp",
-            Self::Gif => "image/gif",
-        }
-    }
-
-    pub fn extension(self) -> &'static str {
-        match self {
-            Self::Png => "png",
-            Self::Jpeg => "jpg",
-            Self::WebP => "webp",
-            Self::Gif => "gif",
-        }
-    }
-
-    /// From what the bytes begin with; names and declared types are not asked.
-    pub fn of(head: &[u8]) -> Option<Self> {
-        match head {
-            [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, ..] => Some(Self::Png),
-            [0xff, 0xd8, 0xff, ..] => Some(Self::Jpeg),
-            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Self::WebP),
-            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Self::Gif),
-            _ => None,
-        }
-    }
-}
-
-impl FromStr for MediaType {
-    type Err = UnknownWord;
-    fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        Self::ALL.into_iter().find(|media_type| media_type.as_str() == text).ok_or(UnknownWord)
-    }
-}
-
-impl fmt::Display for MediaType {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.as_str())
-    }
-}
-
 /// A stored picture.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Asset {
@@ -124,7 +69,7 @@ pub struct Asset {
     pub trashed_at: Option<DateTime<Utc>>,
 }
 
-/// A small picture of an asset.
+/// A small picture of an asset, as WebP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Thumbnail {
     pub size: Size,
@@ -149,28 +94,6 @@ pub struct Prepared {
 impl Prepared {
     pub fn objects(&self) -> Vec<ObjectId> {
         std::iter::once(self.original.id).chain(self.thumbnails.iter().map(|thumbnail| thumbnail.object)).collect()
-    }
-}
-
-/// The long side of a small picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Size {
-    Small,
-    Large,
-}
-
-impl Size {
-    pub const ALL: [Self; 2] = [Self::Small, Self::Large];
-
-    pub fn pixels(self) -> u32 {
-        match self {
-            Self::Small => 320,
-            Self::Large => 1440,
-        }
-    }
-
-    pub fn of(pixels: u32) -> Option<Self> {
-        Self::ALL.into_iter().find(|size| size.pixels() == pixels)
     }
 }
 
@@ -274,14 +197,5 @@ mod tests {
             let clean = clean_name(Some(&"ü".repeat(length)), MediaType::Png);
             prop_assert!(clean.len() <= LONGEST_NAME && clean.ends_with(".png"));
         }
-    }
-
-    #[test]
-    fn formats_are_known_by_their_first_bytes() {
-        assert_eq!(MediaType::of(b"\x89PNG\r\n\x1a\n...."), Some(MediaType::Png));
-        assert_eq!(MediaType::of(b"RIFF....WEBPVP8 "), Some(MediaType::WebP));
-        assert_eq!(MediaType::of(b"<svg xmlns='http://www.w3.org/2000/svg'/>"), None);
-        assert_eq!(MediaType::of(b"%PDF-1.7"), None);
-        assert_eq!(MediaType::of(b""), None);
     }
 }

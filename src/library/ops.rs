@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 
 use bytes::{Bytes, BytesMut};
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 
 use super::{
     error::LibraryError,
     model::{Asset, AssetKind, Filter, MOST_BYTES, MediaType, NewAsset, Place, Prepared, Thumbnail, clean_name},
-    picture::{self, Picture, Refused, Small},
     store,
 };
 use crate::{
@@ -25,6 +24,7 @@ use crate::{
         db::{Conn, Tx},
         idempotency::{Answer, Once},
         keyring::Keyring,
+        pictures::model::{Picture, Small},
         storage::{self, ByteStream, Object, Storage, Stored},
     },
 };
@@ -61,9 +61,9 @@ async fn recognised(mut source: ByteStream) -> Result<ByteStream, LibraryError> 
         head.extend_from_slice(&part);
     }
     if head.is_empty() {
-        return Err(Refused::Undecodable(None).into());
+        return Err(LibraryError::Undecodable);
     }
-    MediaType::of(&head).ok_or(Refused::Unsupported)?;
+    MediaType::of(&head).ok_or(LibraryError::Unsupported)?;
     Ok(Box::pin(storage::stream_of(head.freeze()).chain(source)))
 }
 
@@ -74,8 +74,10 @@ async fn complete(
     original: Stored,
     stored: &mut Vec<ObjectId>,
 ) -> Result<Prepared, LibraryError> {
-    let Picture { media_type, width, height, thumbhash, small } =
-        picture::examine(async || Ok::<_, LibraryError>(whole(app, original.id).await?)).await?;
+    // From the store to the decoder piece by piece: the server never holds a whole upload.
+    let object = app.storage.get(&app.db, original.id, None).await?;
+    let bytes = object.stream.map_err(LibraryError::from);
+    let Picture { media_type, width, height, thumbhash, small } = app.pictures.examine(original.bytes, bytes).await?;
     let mut thumbnails = Vec::new();
     for small in small {
         let thumbnail = store_small(app, ctx, owner, small).await?;
@@ -86,11 +88,11 @@ async fn complete(
 }
 
 async fn store_small(app: &Platform, ctx: &Ctx, owner: PersonId, small: Small) -> Result<Thumbnail, LibraryError> {
-    let Small { size, media_type, width, height, bytes } = small;
+    let Small { size, width, height, bytes } = small;
     let length = bytes.len() as u64;
     let stream = storage::stream_of(bytes);
     let stored = app.storage.put(&app.db, &ctx.clock, owner.uuid(), stream, Some(length)).await?;
-    Ok(Thumbnail { size, media_type, object: stored.id, bytes: stored.bytes, width, height })
+    Ok(Thumbnail { size, media_type: MediaType::WebP, object: stored.id, bytes: stored.bytes, width, height })
 }
 
 async fn whole(app: &Platform, id: ObjectId) -> Result<Bytes, LibraryError> {
@@ -269,12 +271,9 @@ pub async fn thumbnail_bytes(app: &Platform, thumbnail: &Thumbnail) -> Result<By
     whole(app, thumbnail.object).await
 }
 
-/// A stored thumbnail for a caller that takes nothing but WebP.
-pub async fn thumbnail_as_webp(app: &Platform, thumbnail: &Thumbnail) -> Result<Bytes, LibraryError> {
-    let jpeg = whole(app, thumbnail.object).await?;
-    let webp = tokio::task::spawn_blocking(move || picture::transcoded(&jpeg)).await;
-    webp.map_err(|panicked| LibraryError::Undecodable(Some(Box::new(panicked))))?
-        .map_err(|error| LibraryError::Undecodable(Some(Box::new(error))))
+/// A stored thumbnail for a caller that does not take WebP.
+pub async fn thumbnail_as_jpeg(app: &Platform, thumbnail: &Thumbnail) -> Result<Bytes, LibraryError> {
+    Ok(app.pictures.jpeg(whole(app, thumbnail.object).await?).await?)
 }
 
 /// To the trash. What lies there already stays as it is.

@@ -1,4 +1,5 @@
-//! What every room stands on: the database, the store, background work, the audit log, and the one way out.
+//! What every room stands on: the database, the store, background work, the audit log, the one way out, and the one
+//! place where pictures of strangers are decoded.
 //!
 //! `Platform` is the bundle of handles that use cases receive beside their `Ctx`. It knows no room.
 
@@ -15,6 +16,7 @@ pub mod files;
 pub mod idempotency;
 pub mod jobs;
 pub mod keyring;
+pub mod pictures;
 pub mod signals;
 pub mod storage;
 pub mod telemetry;
@@ -28,6 +30,7 @@ pub struct Platform {
     pub db: db::Db,
     pub storage: storage::Storage,
     pub egress: egress::Egress,
+    pub pictures: pictures::Pictures,
     pub signals: signals::Signals,
     /// Outages and warnings that every page shows, told by whoever watches the part.
     pub notices: telemetry::Notices,

@@ -31,6 +31,7 @@ const PLATFORM: &[(&str, u8)] = &[
     ("crypto", 0),
     ("db", 1),
     ("signals", 2),
+    ("pictures", 2),
     ("audit", 3),
     ("jobs", 4),
     ("keyring", 5),

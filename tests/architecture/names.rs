@@ -1,4 +1,5 @@
-//! Names that have a home: what opens a connection or starts a process is used in the one place that answers for it.
+//! Names that have a home: what opens a connection, starts a process or decodes a picture is used in the one place that
+//! answers for it.
 
 use crate::source::Source;
 
@@ -35,6 +36,7 @@ const RULES: &[Rule] = &[
         homes: &[
             ("src/supervisor/", "asks whether a child answers and whether a port is free, on loopback"),
             ("src/cli/", "asks whether the server that it started answers, on loopback"),
+            ("src/platform/pictures/inside/attempts.rs", "tries it in vain, in debug builds"),
         ],
         instead: "call out through platform::egress",
     },
@@ -65,10 +67,21 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "Command",
-        homes: &[("src/supervisor/", "starts and stops the bundled processes")],
-        instead: "only the supervisor starts processes",
+        homes: &[
+            ("src/supervisor/", "starts and stops the bundled processes"),
+            ("src/platform/pictures/", "starts and ends the decoders, which are this same program"),
+        ],
+        instead: "only the supervisor and platform::pictures start processes",
     },
+    Rule { name: "ImageReader", homes: DECODERS, instead: DECODE },
+    Rule { name: "ImageDecoder", homes: DECODERS, instead: DECODE },
+    Rule { name: "load_from_memory", homes: DECODERS, instead: DECODE },
+    Rule { name: "webp::", homes: DECODERS, instead: DECODE },
 ];
+
+const DECODERS: &[(&str, &str)] =
+    &[("src/platform/pictures/inside/", "runs in a process that can do nothing but decode")];
+const DECODE: &str = "ask platform::pictures, which decodes in a process of its own";
 
 fn findings(source: &Source) -> Vec<String> {
     RULES.iter().flat_map(|rule| broken(source, rule)).collect()
@@ -105,6 +118,10 @@ fn bad_samples_are_found() {
         ("UnixStream", "UnixStream::connect(a)"),
         ("UnixDatagram", "UnixDatagram::unbound()"),
         ("Command", "std::process::Command::new(a)"),
+        ("ImageReader", "image::ImageReader::new(bytes)"),
+        ("ImageDecoder", "use image::{ImageDecoder, codecs::png::PngDecoder};"),
+        ("load_from_memory", "image::load_from_memory(bytes)"),
+        ("webp::", "use webp::Encoder;"),
     ] {
         crate::finds(&findings(&Source::new("src/library/ops.rs", text)), &format!("`{name}` away from its home"));
     }
@@ -113,5 +130,5 @@ fn bad_samples_are_found() {
             .is_empty()
     );
     assert!(findings(&Source::new("src/platform/egress/client.rs", "use reqwest::Client; // TcpStream")).is_empty());
-    assert_eq!(RULES.len(), 10, "a new rule needs its bad sample above");
+    assert_eq!(RULES.len(), 14, "a new rule needs its bad sample above");
 }

@@ -277,6 +277,42 @@ fn the_root_key_of_the_example_is_refused_before_anything_is_asked() {
     assert!(complaint.refused(1).contains("the sample of `config example`"), "{}", complaint.err);
 }
 
+/// The check of decoders in a report of `doctor --json`.
+fn decoders(ran: &Ran) -> (bool, String) {
+    let report: Value = serde_json::from_str(&ran.out).unwrap();
+    let check = report["checks"].as_array().unwrap().iter().find(|check| check["part"] == "decoders").unwrap();
+    (check["good"].as_bool().unwrap(), check["finding"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn without_a_layer_nothing_starts_and_the_doctor_says_why() {
+    let file = File::new(SETTINGS);
+    let path = file.path.to_str().unwrap();
+    let (serve, doctor) = (["serve", "--roles", "worker", "--config", path], ["doctor", "--json", "--config", path]);
+    let (good, finding) = decoders(&run(&doctor));
+    assert!(good && finding.contains("limits, Landlock ") && finding.ends_with("seccomp."), "{finding}");
+    for layer in ["landlock", "seccomp"] {
+        let missing = ("RENDERKEEP_SANDBOX_WITHOUT", layer);
+        let advice = format!("sandbox.allow_missing = [\"{layer}\"]");
+        let complaint = run_with(&serve, &[missing]);
+        assert!(complaint.refused(1).contains(&advice), "{}", complaint.err);
+        let (good, finding) = decoders(&run_with(&doctor, &[missing]));
+        assert!(!good && finding.contains(&advice), "{finding}");
+        // Named, it may be missing, and the next thing that is not there is the database.
+        let named = [missing, ("RENDERKEEP__SANDBOX__ALLOW_MISSING", layer)];
+        let complaint = run_with(&serve, &named);
+        assert!(complaint.status == 1 && complaint.err.contains("The database could not"), "{}", complaint.err);
+        let (good, finding) = decoders(&run_with(&doctor, &named));
+        assert!(good && finding.contains("is missing, as sandbox.allow_missing allows"), "{finding}");
+    }
+    let unknown = run_with(&["config", "check", "--config", path], &[("RENDERKEEP__SANDBOX__ALLOW_MISSING", "limits")]);
+    let complaint = unknown.refused(1);
+    assert!(
+        complaint.contains("sandbox.allow_missing") && complaint.contains("are landlock and seccomp"),
+        "{complaint}"
+    );
+}
+
 #[tokio::test]
 async fn a_person_is_added_and_only_their_password_printed() {
     let (test, file) = founded().await;

@@ -16,6 +16,7 @@ mod library;
 mod migrations;
 mod openapi;
 mod organisation;
+mod pictures;
 mod providers;
 mod storage;
 mod studio;

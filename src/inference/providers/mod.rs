@@ -25,7 +25,7 @@ use crate::{
 
 pub mod demo;
 pub mod openai;
-mod pictures;
+mod whole;
 
 /// One submission of a generation.
 #[derive(Clone, Debug)]
@@ -157,7 +157,7 @@ pub trait Provider {
 pub fn connect(app: &Platform, provider: &ProviderInfo) -> Result<Box<dyn Provider>, InferenceError> {
     let timeout = Duration::from_secs(app.config.inference.timeout_seconds.max(1));
     match provider.kind {
-        ProviderKind::Demo => Ok(Box::new(demo::Demo { timeout })),
+        ProviderKind::Demo => Ok(Box::new(demo::Demo { timeout, pictures: app.pictures.clone() })),
         ProviderKind::OpenAi => Ok(Box::new(openai::OpenAi::new(app, provider, timeout)?)),
     }
 }

@@ -50,35 +50,20 @@ pub fn range_is_of(header: Option<&str>, etag: &str) -> bool {
     header.is_none_or(|header| header.trim() == etag)
 }
 
-/// What an `Accept` header says of small pictures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Accepted {
-    pub webp: bool,
-    pub jpeg: bool,
-}
-
-pub fn accepted(header: Option<&str>) -> Accepted {
-    let Some(header) = header else { return Accepted { webp: false, jpeg: true } };
-    let mut accepted = Accepted { webp: false, jpeg: false };
-    for entry in header.split(',') {
+/// Whether the caller of this `Accept` takes WebP. Wildcards come from callers that say nothing about it.
+pub fn takes_webp(header: Option<&str>) -> bool {
+    header.unwrap_or_default().split(',').any(|entry| {
         let mut words = entry.split(';').map(str::trim);
-        let name = words.next().unwrap_or_default().to_ascii_lowercase();
-        let wanted = !words.any(|word| word.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0)));
-        match name.as_str() {
-            // Wildcards come from callers that say nothing about WebP.
-            "image/webp" => accepted.webp = wanted,
-            "image/jpeg" | "image/*" | "*/*" => accepted.jpeg |= wanted,
-            _ => {}
-        }
-    }
-    accepted
+        let named = words.next().is_some_and(|name| name.eq_ignore_ascii_case("image/webp"));
+        named && !words.any(|word| word.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0)))
+    })
 }
 
-/// A name in ASCII for old callers, and the name itself for all others.
-pub fn disposition(kind: &str, name: &str) -> String {
+/// To be saved under this name: in ASCII for old callers, and the name itself for all others.
+pub fn attachment(name: &str) -> String {
     let plain = |letter: char| letter.is_ascii_graphic() && !matches!(letter, '"' | '\\' | '%') || letter == ' ';
     let fallback: String = name.chars().map(|letter| if plain(letter) { letter } else { '_' }).collect();
-    let mut text = format!("{kind}; filename=\"{fallback}\"");
+    let mut text = format!("attachment; filename=\"{fallback}\"");
     if fallback != name {
         text.push_str("; filename*=UTF-8''");
         for byte in name.bytes() {
@@ -134,7 +119,7 @@ mod tests {
 
         #[test]
         fn asvs_v5_4_2_any_name_makes_one_safe_parameter(name in any::<String>()) {
-            let text = disposition("inline", &name);
+            let text = attachment(&name);
             prop_assert!(text.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
             prop_assert_eq!(text.matches('"').count(), 2);
             prop_assert!(!text.contains('\\'));
@@ -156,24 +141,22 @@ mod tests {
 
     #[test]
     fn a_browser_gets_webp_and_an_old_client_jpeg() {
-        let of = |header| {
-            let accepted = accepted(Some(header));
-            (accepted.webp, accepted.jpeg)
-        };
-        assert_eq!(of("image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5"), (true, true));
-        assert_eq!(of("*/*"), (false, true));
-        assert_eq!(of("image/webp"), (true, false));
-        assert_eq!(of("image/webp;q=0, image/*"), (false, true));
-        assert_eq!(of("image/jpeg;q=0.0, image/webp"), (true, false));
-        assert_eq!(of("text/html"), (false, false));
-        assert_eq!(accepted(None), Accepted { webp: false, jpeg: true });
+        for takes in
+            ["image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5", "image/webp", "IMAGE/WEBP;q=0.1"]
+        {
+            assert!(takes_webp(Some(takes)), "{takes}");
+        }
+        for not in ["*/*", "image/*", "image/webp;q=0, image/*", "image/jpeg, image/webp;q=0.0", "text/html", ""] {
+            assert!(!takes_webp(Some(not)), "{not}");
+        }
+        assert!(!takes_webp(None));
     }
 
     #[test]
     fn names_are_told_twice_where_they_must_be() {
-        assert_eq!(disposition("inline", "a b.png"), "inline; filename=\"a b.png\"");
+        assert_eq!(attachment("a b.png"), "attachment; filename=\"a b.png\"");
         assert_eq!(
-            disposition("attachment", "Öl \"x\".png"),
+            attachment("Öl \"x\".png"),
             "attachment; filename=\"_l _x_.png\"; filename*=UTF-8''%C3%96l%20%22x%22.png"
         );
     }

@@ -19,8 +19,7 @@ use utoipa::IntoParams;
 
 use super::{
     asset_of,
-    conditional::{self, Accepted, Asked},
-    disposition,
+    conditional::{self, Asked},
 };
 use crate::{
     base::{
@@ -35,13 +34,10 @@ use crate::{
     web::{extract::Query, guard::Guard, problem::Problem},
 };
 
-#[derive(Debug, Deserialize, IntoParams)]
+/// Nothing can be said beside the address.
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ContentQuery {
-    /// Present: to be saved instead of shown.
-    #[param(max_length = 5)]
-    download: Option<String>,
-}
+pub struct NoQuery {}
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -55,21 +51,21 @@ pub async fn asset_content(
     guard: Guard<LibraryRead>,
     request: HttpRequest,
     id: web::Path<String>,
-    query: Query<ContentQuery>,
+    _: Query<NoQuery>,
 ) -> Result<HttpResponse, Problem> {
     let asset = asset_of(&guard, &id).await?;
     let etag = etag_of(&asset);
     if conditional::has(text(&request, header::IF_NONE_MATCH), &etag) {
-        return Ok(described(StatusCode::NOT_MODIFIED, &asset, &query.value)?.finish());
+        return Ok(described(StatusCode::NOT_MODIFIED, &asset).finish());
     }
     let asked = match conditional::range_is_of(text(&request, header::IF_RANGE), &etag) {
         true => conditional::range(text(&request, header::RANGE), asset.bytes),
         false => Asked::Whole,
     };
     match asked {
-        Asked::Whole => streamed(&guard, &asset, described(StatusCode::OK, &asset, &query.value)?, None).await,
+        Asked::Whole => streamed(&guard, &asset, described(StatusCode::OK, &asset), None).await,
         Asked::Part(part) => {
-            let mut response = described(StatusCode::PARTIAL_CONTENT, &asset, &query.value)?;
+            let mut response = described(StatusCode::PARTIAL_CONTENT, &asset);
             let told = format!("bytes {}-{}/{}", part.start, part.end - 1, asset.bytes);
             response.insert_header((header::CONTENT_RANGE, told));
             streamed(&guard, &asset, response, Some(part)).await
@@ -83,13 +79,13 @@ pub async fn asset_content_head(
     guard: Guard<LibraryRead>,
     request: HttpRequest,
     id: web::Path<String>,
-    query: Query<ContentQuery>,
+    _: Query<NoQuery>,
 ) -> Result<HttpResponse, Problem> {
     let asset = asset_of(&guard, &id).await?;
     if conditional::has(text(&request, header::IF_NONE_MATCH), &etag_of(&asset)) {
-        return Ok(described(StatusCode::NOT_MODIFIED, &asset, &query.value)?.finish());
+        return Ok(described(StatusCode::NOT_MODIFIED, &asset).finish());
     }
-    Ok(described(StatusCode::OK, &asset, &query.value)?.body(Unsent(asset.bytes)))
+    Ok(described(StatusCode::OK, &asset).body(Unsent(asset.bytes)))
 }
 
 pub async fn asset_thumbnail(
@@ -102,7 +98,7 @@ pub async fn asset_thumbnail(
     let size = size.ok_or_else(|| Invalid::field("size", "not_offered", "size is 320 or 1440."))?;
     let asset = asset_of(&guard, &id).await?;
     let all = ops::thumbnails(&mut *guard.app.db.read().await?, &asset).await?;
-    let choice = choose(&all, size, conditional::accepted(text(&request, header::ACCEPT))).ok_or(NotFound)?;
+    let choice = choose(&all, size, conditional::takes_webp(text(&request, header::ACCEPT))).ok_or(NotFound)?;
     let etag = choice.etag();
     let known = conditional::has(text(&request, header::IF_NONE_MATCH), &etag);
     let mut response = HttpResponse::build(if known { StatusCode::NOT_MODIFIED } else { StatusCode::OK });
@@ -115,34 +111,30 @@ pub async fn asset_thumbnail(
     }
     let (media_type, bytes) = match choice {
         Choice::Stored(thumbnail) => (thumbnail.media_type, ops::thumbnail_bytes(&guard.app, thumbnail).await?),
-        Choice::AsWebP(thumbnail) => (MediaType::WebP, ops::thumbnail_as_webp(&guard.app, thumbnail).await?),
+        Choice::AsJpeg(thumbnail) => (MediaType::Jpeg, ops::thumbnail_as_jpeg(&guard.app, thumbnail).await?),
     };
     Ok(response.content_type(media_type.as_str()).body(bytes))
 }
 
-/// Which small picture is the answer.
+/// How the small picture is answered.
 enum Choice<'a> {
     Stored(&'a Thumbnail),
-    /// Kept as JPEG only, and the caller takes only WebP.
-    AsWebP(&'a Thumbnail),
+    /// Kept as WebP, and the caller does not take it.
+    AsJpeg(&'a Thumbnail),
 }
 
 impl Choice<'_> {
     fn etag(&self) -> String {
         match self {
             Self::Stored(thumbnail) => format!("\"{}\"", thumbnail.object),
-            Self::AsWebP(thumbnail) => format!("\"{}-webp\"", thumbnail.object),
+            Self::AsJpeg(thumbnail) => format!("\"{}-jpeg\"", thumbnail.object),
         }
     }
 }
 
-fn choose(all: &[Thumbnail], size: Size, accepted: Accepted) -> Option<Choice<'_>> {
-    let stored = |media_type| all.iter().find(|one| one.size == size && one.media_type == media_type);
-    match (stored(MediaType::WebP), stored(MediaType::Jpeg)) {
-        (Some(webp), _) if accepted.webp => Some(Choice::Stored(webp)),
-        (None, Some(jpeg)) if accepted.webp && !accepted.jpeg => Some(Choice::AsWebP(jpeg)),
-        (_, jpeg) => jpeg.map(Choice::Stored),
-    }
+fn choose(all: &[Thumbnail], size: Size, takes_webp: bool) -> Option<Choice<'_>> {
+    let stored = all.iter().find(|one| one.size == size)?;
+    Some(if takes_webp { Choice::Stored(stored) } else { Choice::AsJpeg(stored) })
 }
 
 fn etag_of(asset: &Asset) -> String {
@@ -153,21 +145,17 @@ fn text(request: &HttpRequest, name: header::HeaderName) -> Option<&str> {
     request.headers().get(name)?.to_str().ok()
 }
 
-/// What every answer about the content says. Asked for again each time, so that what was deleted is gone at once.
-fn described(status: StatusCode, asset: &Asset, query: &ContentQuery) -> Result<HttpResponseBuilder, Invalid> {
-    let kind = match query.download.as_deref() {
-        Some("" | "1" | "true") => "attachment",
-        None | Some("0" | "false") => "inline",
-        Some(_) => return Err(Invalid::field("download", "wrong_type", "download is true or false.")),
-    };
+/// What every answer about the content says. Asked for again each time, so that what was deleted is gone at once. It is
+/// the file as it came, so it is for saving: no browser shows it, and our own pages show small pictures only.
+fn described(status: StatusCode, asset: &Asset) -> HttpResponseBuilder {
     let mut response = HttpResponse::build(status);
     response
         .content_type(asset.media_type.as_str())
         .insert_header((header::ETAG, etag_of(asset)))
         .insert_header((header::ACCEPT_RANGES, "bytes"))
         .insert_header((header::CACHE_CONTROL, "private, no-cache"))
-        .insert_header(disposition(kind, &asset.name));
-    Ok(response)
+        .insert_header((header::CONTENT_DISPOSITION, conditional::attachment(&asset.name)));
+    response
 }
 
 async fn streamed(

@@ -1,10 +1,6 @@
 //! The JSON API of assets.
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::{StatusCode, header},
-    web,
-};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use data_encoding::{BASE64, HEXLOWER};
 use serde::{Deserialize, Serialize};
 use utoipa::{
@@ -85,7 +81,6 @@ fn content_routes() -> Vec<Route> {
         route.documented(
             operation("assets", summary)
                 .id::<AssetIdKind>("id")
-                .query::<content::ContentQuery>()
                 .header("Range", "One range of bytes.")
                 .header("If-Range", "The ETag that the range is of.")
                 .header("If-None-Match", "ETags that the caller has.")
@@ -245,9 +240,4 @@ async fn restore_asset(guard: Guard<LibraryEdit>, id: web::Path<String>) -> Resu
 async fn asset_of(guard: &Guard<LibraryRead>, id: &str) -> Result<Asset, Problem> {
     let id: AssetId = path_id(id)?;
     Ok(ops::find(&mut *guard.app.db.read().await?, &guard.app.keys, &guard.grant()?, id).await?)
-}
-
-/// `Content-Disposition` for a picture of this name.
-fn disposition(kind: &str, name: &str) -> (header::HeaderName, String) {
-    (header::CONTENT_DISPOSITION, conditional::disposition(kind, name))
 }

@@ -69,6 +69,6 @@ pub async fn show_signed(
     Ok(HttpResponse::Ok()
         .content_type(found.media_type.to_string())
         .insert_header((CACHE_CONTROL, "private, no-store"))
-        .insert_header((CONTENT_DISPOSITION, "inline"))
+        .insert_header((CONTENT_DISPOSITION, "attachment"))
         .streaming(object.stream))
 }

@@ -13,6 +13,7 @@ use renderkeep::{
         db::DbError,
         egress::{Egress, Way},
         keyring::{Epochs, Keyring, OwnerKind, RootKey},
+        pictures::{Pictures, Setup},
         signals::Signals,
         storage::{Storage, memory::Memory},
         telemetry::Notices,
@@ -46,6 +47,7 @@ pub async fn platform_with(config: Config) -> TestPlatform {
     let keys = Keyring::open(&database.db, &clock, &roots, files).await.expect("keys");
     let (signals, way) = (Signals::default(), Way::of(&config.egress).unwrap());
     let platform = Platform {
+        pictures: Pictures::new(decoders(&config)),
         config: Arc::new(config),
         clock: clock.clone(),
         storage: Storage::new(store.clone(), keys.clone()),
@@ -56,6 +58,11 @@ pub async fn platform_with(config: Config) -> TestPlatform {
         notices: Notices::default(),
     };
     TestPlatform { platform, database, store, epochs }
+}
+
+/// Decoders are the built program: the one that runs here is the tests.
+pub fn decoders(config: &Config) -> Setup {
+    Setup { program: env!("CARGO_BIN_EXE_renderkeep").into(), ..Setup::new(&config.sandbox) }
 }
 
 /// What a person and a workspace get when they are made; for tests that make neither.

@@ -13,9 +13,12 @@ use async_trait::async_trait;
 use image::RgbImage;
 use tokio_util::sync::CancellationToken;
 
-use self::paint::{Painting, STEPS};
+use self::{
+    paint::{Painting, STEPS},
+    pictures::Materials,
+};
 use super::{Answer, Billed, Failure, Image, Progress, Provider, Watch, Work};
-use crate::base::ctx::Ctx;
+use crate::{base::ctx::Ctx, platform::pictures::Pictures};
 
 pub mod catalog;
 mod paint;
@@ -60,6 +63,7 @@ impl Manner {
 pub struct Demo {
     /// After which a silent model counts as lost.
     pub timeout: Duration,
+    pub pictures: Pictures,
 }
 
 #[async_trait(?Send)]
@@ -73,7 +77,7 @@ impl Provider for Demo {
                 false,
             )),
             Some(Manner::Silent) => self.silence(&watch).await,
-            Some(manner) => paint(manner, work, watch).await,
+            Some(manner) => paint(manner, work, watch, &self.pictures).await,
         }
     }
 }
@@ -93,13 +97,14 @@ impl Demo {
     }
 }
 
-async fn paint(manner: Manner, work: &Work, watch: Arc<dyn Watch>) -> Result<Answer, Failure> {
+async fn paint(manner: Manner, work: &Work, watch: Arc<dyn Watch>, pictures: &Pictures) -> Result<Answer, Failure> {
     watch.accepted();
+    let materials = Materials::of(work, pictures).await?;
     let stop = watch.cancel().child_token();
     // Nobody waits any more when this future is dropped, and the thread stops too.
     let _guard = stop.clone().drop_guard();
     let (session, work_there) = (Session { manner, watch, stop }, work.clone());
-    let painted = tokio::task::spawn_blocking(move || session.all(&work_there)).await;
+    let painted = tokio::task::spawn_blocking(move || session.all(&work_there, &materials)).await;
     let images = painted.map_err(|_| Failure::failed("provider.failed", "The demo painter failed.", true))??;
     let billed = match manner {
         Manner::Overbill => Billed::Micros(work.held.times(2).unwrap_or(work.held)),
@@ -122,12 +127,11 @@ enum Halt {
 }
 
 impl Session {
-    fn all(&self, work: &Work) -> Result<Vec<Image>, Failure> {
-        let materials = pictures::Materials::from(work)?;
-        (0..work.count).map(|number| self.one(work, &materials, number)).collect()
+    fn all(&self, work: &Work, materials: &Materials) -> Result<Vec<Image>, Failure> {
+        (0..work.count).map(|number| self.one(work, materials, number)).collect()
     }
 
-    fn one(&self, work: &Work, materials: &pictures::Materials, number: u32) -> Result<Image, Failure> {
+    fn one(&self, work: &Work, materials: &Materials, number: u32) -> Result<Image, Failure> {
         let seed = work.seed.wrapping_add(number);
         let (width, height) = (work.size.width, work.size.height);
         let painting = Painting {

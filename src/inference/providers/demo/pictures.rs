@@ -2,16 +2,15 @@
 
 use bytes::Bytes;
 use image::{
-    DynamicImage, ExtendedColorType, ImageEncoder, ImageResult, RgbImage,
+    ExtendedColorType, ImageEncoder, ImageResult, RgbImage,
     codecs::{jpeg::JpegEncoder, png::PngEncoder, webp::WebPEncoder},
-    imageops::FilterType,
 };
 
-use super::super::{
-    Failure, Work, WorkReference,
-    pictures::{decode, repaint},
+use super::super::{Failure, Work};
+use crate::{
+    inference::model::ReferenceRole,
+    platform::pictures::{PictureError, Pictures},
 };
-use crate::inference::model::{ReferenceRole, Size};
 
 /// Quality of a JPEG that somebody keeps.
 const KEPT: u8 = 92;
@@ -20,33 +19,37 @@ const PASSING: u8 = 70;
 /// How much of a reference shows when nobody says.
 const USUAL_STRENGTH: f32 = 0.6;
 
-/// The references of a request, cut to the size of its pictures.
+/// The references of a request, cut to the size of its pictures. They came from outside, so they are decoded apart.
 #[derive(Default)]
 pub struct Materials {
     /// RGB8.
-    pub photo: Option<Vec<u8>>,
+    pub photo: Option<Bytes>,
     pub strength: f32,
     /// 255 where the photo is to be painted anew.
-    pub mask: Option<Vec<u8>>,
+    pub mask: Option<Bytes>,
 }
 
 impl Materials {
-    pub fn from(work: &Work) -> Result<Self, Failure> {
+    pub async fn of(work: &Work, pictures: &Pictures) -> Result<Self, Failure> {
         let find = |mask: bool| work.references.iter().find(|one| (one.role == ReferenceRole::Mask) == mask);
         let Some(reference) = find(false) else { return Ok(Self::default()) };
-        let photo = cut(reference, work.size)?.into_rgb8().into_raw();
-        let mask = find(true).map(|mask| Ok::<_, Failure>(repaint(&cut(mask, work.size)?))).transpose()?;
+        let (width, height) = (work.size.width, work.size.height);
+        let photo = pictures.pixels(reference.bytes.clone(), width, height).await.map_err(unreadable)?;
+        let mask = match find(true) {
+            Some(mask) => Some(pictures.mask_pixels(mask.bytes.clone(), width, height).await.map_err(unreadable)?),
+            None => None,
+        };
         Ok(Self { photo: Some(photo), strength: reference.strength.unwrap_or(USUAL_STRENGTH), mask })
     }
 }
 
-fn cut(reference: &WorkReference, size: Size) -> Result<DynamicImage, Failure> {
-    let unreadable = |_| Failure::failed("provider.refused", "The demo painter could not read a reference.", false);
-    let picture = decode(&reference.bytes).map_err(unreadable)?;
-    if (picture.width(), picture.height()) == (size.width, size.height) {
-        return Ok(picture);
+fn unreadable(error: PictureError) -> Failure {
+    match error {
+        PictureError::Refused(_) => {
+            Failure::failed("provider.refused", "The demo painter could not read a reference.", false)
+        }
+        _ => Failure::failed("service.unavailable", "Pictures cannot be read at the moment. Try again.", true),
     }
-    Ok(picture.resize_to_fill(size.width, size.height, FilterType::Triangle))
 }
 
 /// In the format that was asked for.

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use data_encoding::BASE64;
 use serde_json::Value;
 
-use super::super::{Ending, Failure, Work, pictures};
+use super::super::{Ending, Failure, Work, whole};
 use crate::{
     base::money::Micros,
     platform::egress::{EgressError, Reply},
@@ -75,7 +75,7 @@ pub fn fetched(sent: Sent, work: &Work, whose: Whose<'_>) -> Result<Bytes, Failu
 }
 
 pub fn checked(bytes: Bytes, whose: Whose<'_>) -> Result<Bytes, Failure> {
-    if pictures::is_whole(&bytes) { Ok(bytes) } else { Err(unreadable(whose, "a picture in it is damaged or none")) }
+    if whole::is_whole(&bytes) { Ok(bytes) } else { Err(unreadable(whose, "a picture in it is damaged or none")) }
 }
 
 pub fn unreadable(whose: Whose<'_>, why: &str) -> Failure {

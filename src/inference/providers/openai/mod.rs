@@ -124,7 +124,7 @@ impl Provider for OpenAi {
     async fn submit(&self, ctx: &Ctx, work: &Work, watch: Arc<dyn Watch>) -> Result<Answer, Failure> {
         let terms = self.terms(&work.model).await.map_err(|error| not_sent(&error))?;
         let whose = self.whose(terms.local);
-        let prepared = request::prepare(work, terms.upstream, terms.seeds).await?;
+        let prepared = request::prepare(work, terms.upstream, terms.seeds, &self.app.pictures).await?;
         let call = Call {
             method: Method::Post,
             url: self.address(prepared.path).map_err(|_| answer::unreadable(whose, "its address is none"))?,

@@ -2,10 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::{Failure, Work, WorkReference, pictures};
+use super::super::{Failure, Work, WorkReference};
 use crate::{
     inference::model::{ReferenceRole, Upstream},
-    platform::egress::{Body, Category, Part},
+    platform::{
+        egress::{Body, Category, Part},
+        pictures::{PictureError, Pictures},
+    },
 };
 
 pub struct Prepared {
@@ -18,7 +21,7 @@ pub struct Prepared {
 /// Names that parameters cannot take over.
 const OURS: [&str; 8] = ["model", "prompt", "n", "size", "seed", "response_format", "stream", "image"];
 
-pub async fn prepare(work: &Work, upstream: Upstream, seeds: bool) -> Result<Prepared, Failure> {
+pub async fn prepare(work: &Work, upstream: Upstream, seeds: bool, pictures: &Pictures) -> Result<Prepared, Failure> {
     let fields = fields(work, upstream, seeds);
     let mut categories = vec![Category::Prompt, Category::Parameters];
     if work.references.is_empty() {
@@ -27,7 +30,7 @@ pub async fn prepare(work: &Work, upstream: Upstream, seeds: bool) -> Result<Pre
     categories.push(Category::References);
     let mut parts: Vec<Part> =
         fields.into_iter().map(|(name, value)| Part::Text { name, value: text(&value) }).collect();
-    parts.extend(files(&work.references).await?);
+    parts.extend(files(&work.references, pictures).await?);
     let body = Body::multipart(parts)
         .map_err(|_| Failure::failed("service.unavailable", "This could not be sent. Nothing was charged.", true))?;
     Ok(Prepared { path: "images/edits", body, categories })
@@ -61,7 +64,7 @@ fn text(value: &Value) -> String {
 }
 
 /// One picture is `image`, several are `image[]`. Names of files are made here: people's own say too much.
-async fn files(references: &[WorkReference]) -> Result<Vec<Part>, Failure> {
+async fn files(references: &[WorkReference], pictures: &Pictures) -> Result<Vec<Part>, Failure> {
     let (masks, images): (Vec<_>, Vec<_>) = references.iter().partition(|one| one.role == ReferenceRole::Mask);
     let name = if images.len() == 1 { "image" } else { "image[]" };
     let mut parts: Vec<Part> = images
@@ -73,13 +76,19 @@ async fn files(references: &[WorkReference]) -> Result<Vec<Part>, Failure> {
         })
         .collect();
     for mask in masks {
-        let bytes = mask.bytes.clone();
-        let plain = tokio::task::spawn_blocking(move || pictures::plain_mask(&bytes)).await;
-        let refused = || Failure::failed("provider.refused", "The mask could not be read. Nothing was charged.", false);
-        let bytes = plain.map_err(|_| refused())?.map_err(|_| refused())?;
+        let bytes = pictures.plain_mask(mask.bytes.clone()).await.map_err(unreadable)?;
         parts.push(Part::File { name: "mask", file: "mask.png".to_owned(), media_type: "image/png", bytes });
     }
     Ok(parts)
+}
+
+fn unreadable(error: PictureError) -> Failure {
+    match error {
+        PictureError::Refused(_) => {
+            Failure::failed("provider.refused", "The mask could not be read. Nothing was charged.", false)
+        }
+        _ => Failure::failed("service.unavailable", "This could not be sent. Nothing was charged.", true),
+    }
 }
 
 fn kind(media_type: &str) -> (&'static str, &'static str) {

@@ -1,4 +1,4 @@
-// One picture: fit or actual pixels, dragging while large, keys for what the links and buttons do.
+// One picture: fitted or zoomed in, dragging while large, keys for what the links and buttons do.
 
 import "./rk-acts.js";
 import { writing } from "./rk-frame.js";

@@ -1,21 +1,6 @@
 //! Whether a file is complete, by its container alone: decoders fill what was cut off with grey and say nothing.
 
-use super::MediaType;
-
-/// Width and height where they stand at a fixed place.
-pub fn stated_size(media_type: MediaType, bytes: &[u8]) -> Option<(u32, u32)> {
-    match media_type {
-        MediaType::Png => {
-            let [w0, w1, w2, w3, h0, h1, h2, h3] = *bytes.get(16..)?.first_chunk()?;
-            Some((u32::from_be_bytes([w0, w1, w2, w3]), u32::from_be_bytes([h0, h1, h2, h3])))
-        }
-        MediaType::Gif => {
-            let [w0, w1, h0, h1] = *bytes.get(6..)?.first_chunk()?;
-            Some((u32::from(u16::from_le_bytes([w0, w1])), u32::from(u16::from_le_bytes([h0, h1]))))
-        }
-        MediaType::Jpeg | MediaType::WebP => None,
-    }
-}
+use super::super::model::MediaType;
 
 /// What follows the end is not looked at.
 pub fn is_whole(media_type: MediaType, bytes: &[u8]) -> bool {
