@@ -10,13 +10,14 @@ use tokio_util::sync::CancellationToken;
 use super::{rooms, server};
 use crate::{
     base::{clock::Clock, ctx::Ctx},
-    config::Config,
+    config::{Config, Database},
     inference,
     organisation::{self, model::FirstPassword},
     platform::{
         Platform,
+        audit::attest,
         crypto::Keys,
-        db::{Db, migrate},
+        db::{Db, migrate, roles},
         egress::Egress,
         jobs,
         signals::Signals,
@@ -48,16 +49,35 @@ pub type StoreDirectory = Option<PathBuf>;
 pub async fn open(config: Config, store_directory: StoreDirectory, notices: Notices) -> anyhow::Result<Platform> {
     // First, because it refuses settings that must not be used, and nothing has been changed yet.
     let (platform, minio) = assemble(config, store_directory, notices)?;
-    let applied = migrate::run(platform.config.database.url.expose_secret()).await.context(
-        "The database could not be brought to this version. Check that PostgreSQL runs and that database.url is right.",
+    migrate_database(&platform.config.database).await.context(
+        "The database could not be brought to this version. Check that PostgreSQL runs, that database.url is right, and \
+         that database.owner_url or else database.url signs in as the role that owns the tables.",
     )?;
-    if applied > 0 {
-        tracing::info!(applied, "migrations were applied");
+    if let Some(finding) = roles::excess(platform.config.database.url.expose_secret()).await? {
+        tracing::warn!(
+            finding,
+            "the database does not protect the audit log from this server; see `renderkeep doctor`"
+        );
     }
     minio.prepare().await.context(
         "The store did not answer. Check that it runs and that storage.endpoint, storage.bucket and its keys are right.",
     )?;
     Ok(platform)
+}
+
+/// Brings the schema to this version and gives the application its rights. Returns how many migrations were applied.
+pub async fn migrate_database(database: &Database) -> Result<usize, migrate::MigrateError> {
+    let url = database.url.expose_secret();
+    let owner = database.owner_url.as_ref().map_or(url, ExposeSecret::expose_secret);
+    // A server that may not migrate can start all the same where there is nothing to migrate.
+    let applied = if migrate::pending(owner).await? > 0 { migrate::run(owner).await? } else { 0 };
+    if owner != url {
+        roles::grant(owner, url).await?;
+    }
+    if applied > 0 {
+        tracing::info!(applied, "migrations were applied");
+    }
+    Ok(applied)
 }
 
 /// The handles alone: nothing is asked and nothing is changed. For commands beside a running server.
@@ -101,6 +121,8 @@ fn root_key(config: &Config) -> anyhow::Result<[u8; 32]> {
 /// password as long as the first owner has not chosen one.
 pub async fn prepare(platform: &Platform) -> anyhow::Result<Option<FirstPassword>> {
     let first = organisation::ops::bootstrap(platform).await?;
+    let ctx = Ctx::system("audit", platform.clock.clone());
+    attest::prepare(platform, &ctx).await.context("The audit log's signing key could not be made")?;
     let ctx = Ctx::system("catalog", platform.clock.clone());
     inference::ops::sync(&ctx, platform).await.context("The catalog could not be brought up to date")?;
     Ok(first)

@@ -63,6 +63,7 @@ pub fn jobs() -> Vec<Box<dyn Job>> {
 pub fn reconcilers() -> Vec<Reconciler> {
     [
         accounts::jobs::reconcilers(),
+        platform::audit::attest::reconcilers(),
         platform::idempotency::reconcilers(),
         inference::jobs::reconcilers(),
         library::jobs::reconcilers(),

@@ -22,7 +22,7 @@ use crate::{
     base::error::chain,
     config::Config,
     platform::{
-        db::migrate,
+        db::{migrate, roles},
         telemetry::{Notices, disk::Space, health},
     },
     web::format,
@@ -78,11 +78,14 @@ async fn examine(place: &Place, config: Config) -> Vec<Check> {
     checks.extend(permissions(place));
     checks.extend(place.data().or(config.storage.directory.as_deref()).map(disk));
     let url = config.database.url.expose_secret().to_owned();
+    let attested = attested(&config);
     checks.extend(parts(place, config).await);
+    checks.push(attested);
     // A database that is away has no version to speak of.
     if checks.iter().all(|check| check.part != "database" || check.good) {
         checks.push(postgres_version(&url).await);
         checks.push(schema(place, &url).await);
+        checks.push(role(&url).await);
     }
     checks
 }
@@ -127,6 +130,35 @@ async fn schema(place: &Place, url: &str) -> Check {
         Ok(missing) => bad("schema", format!("{missing} migrations are missing."), place.how_to_migrate()),
         Err(error) => bad("schema", chain(&error), "Check the log of PostgreSQL."),
     }
+}
+
+/// What the server's role must not be able to do.
+async fn role(url: &str) -> Check {
+    match roles::excess(url).await {
+        Ok(None) => good("role", "The server's role can add to the audit log and the ledger, and cannot change them."),
+        Ok(Some(finding)) => bad(
+            "role",
+            finding,
+            "Make a second role, name the one that owns the tables in database.owner_url and the other in database.url, \
+             and run: renderkeep migrate.",
+        ),
+        Err(error) => bad("role", chain(&error), "Check the log of PostgreSQL."),
+    }
+}
+
+/// Whether the audit log's checkpoints leave the database.
+fn attested(config: &Config) -> Check {
+    let audit = &config.audit;
+    let places: Vec<String> =
+        audit.checkpoint_file.iter().chain(&audit.syslog).map(|place| place.display().to_string()).collect();
+    if places.is_empty() {
+        return bad(
+            "audit",
+            "Checkpoints of the audit log stay in the database, which cannot vouch for itself.".to_owned(),
+            "Set audit.checkpoint_file or audit.syslog.",
+        );
+    }
+    good("audit", &format!("Checkpoints of the audit log go to {}.", places.join(" and ")))
 }
 
 /// Files with secrets are for their owner's eyes only.

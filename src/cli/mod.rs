@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 
 use crate::supervisor::{self, launcher};
 
+mod audit;
 mod child;
 mod config;
 mod doctor;
@@ -47,6 +48,9 @@ enum Verb {
     /// The settings.
     #[command(subcommand)]
     Config(config::Settings),
+    /// The audit log.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Bring the database to this version.
     Migrate(migrate::Migrate),
     /// Look whether everything that the server needs is in order.
@@ -92,6 +96,7 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Token(token::Token::Create(create)) => wait_for(token::create(create)),
         Verb::User(user::User::Add(add)) => wait_for(user::add(add)),
         Verb::Config(settings) => config::run(settings),
+        Verb::Audit(audit) => wait_for(audit::run(audit)),
         Verb::Migrate(migrate) => wait_for(migrate::migrate(migrate)),
         Verb::Doctor(doctor) => wait_for(doctor::doctor(doctor)),
         Verb::Openapi => openapi::openapi(),
@@ -138,6 +143,9 @@ mod tests {
             "renderkeep token create --data d --person a@example.org --expires 90",
             "renderkeep token create --data d --person nobody",
             "renderkeep user add --data d --mail a@example.org --name A --role king",
+            "renderkeep audit verify",
+            "renderkeep audit verify --data d --key 12",
+            "renderkeep audit export --data d",
         ] {
             assert_eq!(status(wrong), 2, "{wrong}");
         }
@@ -156,6 +164,9 @@ mod tests {
             "renderkeep config show",
             "renderkeep migrate",
             "renderkeep doctor --json",
+            "renderkeep audit verify --data d --json --checkpoints f",
+            "renderkeep audit export --config f --format csv",
+            "renderkeep audit key --data d",
             "renderkeep openapi",
             "renderkeep version --json",
             "renderkeep supervise-child --parent 1 --end SIGTERM -- /bin/true -x",

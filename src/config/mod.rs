@@ -11,8 +11,8 @@ pub use check::{TASKS, check};
 pub use example::{example, show};
 pub use load::{Sources, load};
 pub use sections::{
-    ConfiguredModel, ConfiguredProvider, Database, Inference, LogFormat, Organisation, Secrets, Server, Sessions,
-    Storage, Supervisor, Telemetry,
+    Audit, ConfiguredModel, ConfiguredProvider, Database, Inference, LogFormat, Organisation, Secrets, Server,
+    Sessions, Storage, Supervisor, Telemetry,
 };
 
 /// Everything that was set, checked.
@@ -26,6 +26,7 @@ pub struct Config {
     pub inference: Inference,
     pub sessions: Sessions,
     pub secrets: Secrets,
+    pub audit: Audit,
     pub telemetry: Telemetry,
     pub supervisor: Supervisor,
 }

@@ -97,6 +97,9 @@ section! {
     Database "database" {
         /// How to reach it; percent-encode the slashes of a socket's directory.
         url: SecretString = Secret Required("postgres://renderkeep@%2Frun%2Fpostgresql/renderkeep"),
+        /// The same database as the role that owns the tables: used for migrations and to give the role of `url` the
+        /// rights it needs, and not one more. Without it the role of `url` must own everything.
+        owner_url: Option<SecretString> = Secret Optional("postgres://renderkeep_owner@%2Frun%2Fpostgresql/renderkeep"),
         /// Connections that one server process opens at most.
         connections: usize = Number Default("16"),
     }
@@ -215,6 +218,20 @@ section! {
 }
 
 section! {
+    /// Where signed checkpoints of the audit log go: to places that the database cannot change.
+    Audit "audit" {
+        /// A file that they are added to; best on another disk, or where a backup collects it.
+        checkpoint_file: Option<PathBuf> = Text Optional("/var/lib/renderkeep/audit/checkpoints.jsonl"),
+        /// The socket of the machine's log service.
+        syslog: Option<PathBuf> = Text Optional("/dev/log"),
+        /// One at the latest after so many entries,
+        checkpoint_entries: u32 = Number Default("1000"),
+        /// and after so many minutes in which something happened.
+        checkpoint_minutes: u32 = Number Default("5"),
+    }
+}
+
+section! {
     /// What the server tells about itself.
     Telemetry "telemetry" {
         /// How much is logged, by part: `info`, or `renderkeep=debug,info`.
@@ -244,7 +261,7 @@ pub enum LogFormat {
 }
 
 /// Every section, in the order of the example. Those with a dot in their name are lists of tables.
-pub(super) const SECTIONS: [&Section; 11] = [
+pub(super) const SECTIONS: [&Section; 12] = [
     &Server::SECTION,
     &Database::SECTION,
     &Storage::SECTION,
@@ -254,6 +271,7 @@ pub(super) const SECTIONS: [&Section; 11] = [
     &ConfiguredModel::SECTION,
     &Sessions::SECTION,
     &Secrets::SECTION,
+    &Audit::SECTION,
     &Telemetry::SECTION,
     &Supervisor::SECTION,
 ];

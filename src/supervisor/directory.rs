@@ -5,6 +5,7 @@
 //! ports.json            chosen once
 //! secrets/              root_key, store.json: mode 0600, made once; whoever loses them loses what they seal
 //! postgres/ minio/      the data
+//! audit/                signed checkpoints of the audit log; copy them to another machine
 //! logs/                 what the children say
 //! run/                  ready.json and sockets; nothing in it outlives a run
 //! ```
@@ -29,7 +30,12 @@ use super::Refusal;
 use crate::{base::random, config::Sources, platform::telemetry::disk::Space};
 
 pub(super) const DATABASE: &str = "renderkeep";
-pub(super) const DATABASE_USER: &str = "renderkeep";
+/// Made with the cluster; used to make what follows and for nothing else.
+pub(super) const DATABASE_SUPERUSER: &str = "renderkeep";
+/// Owns the tables and migrates.
+pub(super) const DATABASE_OWNER: &str = "renderkeep_owner";
+/// Serves.
+pub(super) const DATABASE_APPLICATION: &str = "renderkeep_app";
 const BUCKET: &str = "renderkeep";
 const USUAL_PORT: u16 = 8080;
 /// Below this much free disk nothing is started: Postgres and MinIO need room to begin, and fail badly without.
@@ -84,7 +90,7 @@ impl Directory {
     }
 
     fn prepare(&self) -> Result<(), Refusal> {
-        for name in ["secrets", "logs", "run", "minio"] {
+        for name in ["secrets", "logs", "run", "minio", "audit"] {
             let path = self.path.join(name);
             make_private(&path).map_err(|error| Refusal::io("cannot be made", &path, &error))?;
         }
@@ -172,13 +178,15 @@ impl Kept {
         sources
             .flag("server.host", "127.0.0.1")
             .flag("server.port", self.ports.http.to_string())
-            .flag("database.url", self.database_url(DATABASE))
+            .flag("database.url", self.database_url(DATABASE_APPLICATION, DATABASE))
+            .flag("database.owner_url", self.database_url(DATABASE_OWNER, DATABASE))
             .flag("storage.endpoint", format!("http://127.0.0.1:{}", self.ports.minio))
             .flag("storage.bucket", BUCKET)
             .flag("storage.access_key", self.access_key.expose_secret())
             .flag("storage.secret_key", self.secret_key.expose_secret())
             .flag("storage.directory", self.store().to_string_lossy())
             .flag("secrets.root_key", self.root_key.expose_secret())
+            .preset("audit.checkpoint_file", self.path.join("audit/checkpoints.jsonl").to_string_lossy())
     }
 
     pub fn path(&self) -> &Path {
@@ -198,10 +206,10 @@ impl Kept {
         self.path.join("logs").join(part).with_extension("log")
     }
 
-    pub(super) fn database_url(&self, name: &str) -> String {
+    pub(super) fn database_url(&self, role: &str, name: &str) -> String {
         let run = self.run();
         let socket: String = url::form_urlencoded::byte_serialize(run.as_os_str().as_encoded_bytes()).collect();
-        format!("postgres://{DATABASE_USER}@{}/{name}", socket.replace('+', "%20"))
+        format!("postgres://{role}@{}/{name}", socket.replace('+', "%20"))
     }
 }
 
@@ -294,7 +302,7 @@ mod tests {
         let first = Directory::open(dir.path()).unwrap().keep(4321).unwrap();
         let again = Directory::open(dir.path()).unwrap().keep(4321).unwrap();
         assert_eq!(first.ports, again.ports);
-        assert_eq!(first.database_url("x"), again.database_url("x"));
+        assert_eq!(first.database_url("x", "y"), again.database_url("x", "y"));
         use secrecy::ExposeSecret;
         assert_eq!(first.root_key.expose_secret(), again.root_key.expose_secret());
     }

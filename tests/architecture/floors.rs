@@ -29,8 +29,8 @@ const PLATFORM: &[(&str, u8)] = &[
     ("db", 1),
     ("signals", 2),
     ("crypto", 2),
-    ("audit", 3),
-    ("jobs", 4),
+    ("jobs", 3),
+    ("audit", 4),
     ("idempotency", 5),
     ("egress", 5),
     ("storage", 5),
@@ -38,7 +38,7 @@ const PLATFORM: &[(&str, u8)] = &[
 ];
 
 /// `Platform`, the bundle of all parts, is named by parts that hand it to rooms, repeat work of their own, or look at all.
-const BUNDLE: &[&str] = &["jobs", "telemetry", "idempotency"];
+const BUNDLE: &[&str] = &["jobs", "audit", "telemetry", "idempotency"];
 
 fn findings(source: &Source) -> Vec<String> {
     paths::mentions(source)

@@ -27,6 +27,7 @@ pub fn routes() -> Vec<Route> {
         get(unknown::UNKNOWN, unknown::unknown_page),
         post("/admin/unknown/{id}", unknown::settle),
         get("/admin/audit", audit::audit_page),
+        get("/admin/audit/export", audit::export_audit),
         get("/admin/egress", egress::egress_page),
         get(providers::PROVIDERS, providers::providers_page),
         post(providers::PROVIDERS, providers::add_provider),

@@ -16,9 +16,13 @@ use diesel_async::{
     },
 };
 
-use crate::base::error::{Fault, Kind};
+use crate::base::{
+    error::{Fault, Kind},
+    random::NoRandomness,
+};
 
 pub mod migrate;
+pub mod roles;
 #[rustfmt::skip]
 pub mod schema;
 
@@ -50,6 +54,8 @@ pub enum DbError {
     Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("The database refused this. Nothing was changed.")]
     Query(#[source] diesel::result::Error),
+    #[error("The operating system gave no random bytes. Nothing was changed; try again.")]
+    Random(#[from] NoRandomness),
 }
 
 impl Fault for DbError {
@@ -57,7 +63,7 @@ impl Fault for DbError {
         match self {
             Self::Unreachable(_) => Kind::Unavailable,
             Self::Query(error) if is_outage(error) => Kind::Unavailable,
-            Self::Query(_) => Kind::Internal,
+            Self::Query(_) | Self::Random(_) => Kind::Internal,
         }
     }
     fn code(&self) -> &'static str {
