@@ -35,8 +35,8 @@ schema: ## Write src/platform/db/schema.rs anew from the migrations
 install-up: ## What `make up` needs: a linker, PostgreSQL 15, MinIO
 	@packaging/install.sh compiler postgres minio
 
-install-test: ## What `make test` needs: the same, Chromium, Node and Python packages
-	@packaging/install.sh compiler postgres minio chromium node browser-tests clients
+install-test: ## What `make test` needs: the same, Chromium, Node and Python packages, testssl.sh
+	@packaging/install.sh compiler postgres minio chromium node browser-tests clients testssl
 
 install-postgres: ## PostgreSQL 15 from Debian's packages, without a cluster
 	@packaging/install.sh postgres

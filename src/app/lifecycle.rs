@@ -2,12 +2,16 @@
 
 use std::{net::TcpListener, path::PathBuf, sync::Arc, time::Duration};
 
+use actix_web::dev::Server;
 use anyhow::Context;
 use secrecy::ExposeSecret;
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{rooms, server};
+use super::{
+    rooms, server,
+    tls::{self, Certificates},
+};
 use crate::{
     base::{clock::Clock, ctx::Ctx},
     config::{Config, Database},
@@ -173,7 +177,47 @@ async fn serve(
         stop.cancelled().await;
         return Ok(());
     }
-    let server = server::serve(platform.clone(), listener)?;
+    let certificates = Certificates::load(&platform.config.tls)?;
+    let redirect = redirect(&platform.config, listener.local_addr()?.port())?;
+    let server = server::serve(platform.clone(), listener, certificates.clone())?;
+    let following = async {
+        match certificates {
+            Some(certificates) => certificates.follow(stop.clone()).await,
+            None => stop.cancelled().await,
+        }
+    };
+    let redirecting = async {
+        match redirect {
+            Some(redirect) => until(redirect, stop).await,
+            None => Ok(()),
+        }
+    };
+    let serving = async {
+        let served = until(server, stop).await;
+        // It may have ended by itself; then there is nothing to follow any more.
+        stop.cancel();
+        served
+    };
+    let ((), redirected, served) = tokio::join!(following, redirecting, serving);
+    served.and(redirected)
+}
+
+/// The plain-HTTP listener beside the one with TLS, if one is set.
+fn redirect(config: &Config, port: u16) -> anyhow::Result<Option<Server>> {
+    let Some(address) = config.tls.redirect else { return Ok(None) };
+    let listener = TcpListener::bind(address).with_context(|| {
+        format!("{address} cannot be listened on. Stop the program that uses it, or change tls.redirect.")
+    })?;
+    let public = config.server.public_url.as_deref().and_then(|url| url::Url::parse(url).ok());
+    let target = tls::redirect::Target {
+        host: public.as_ref().and_then(|url| url.host_str().map(str::to_owned)),
+        port: public.as_ref().map_or(Some(port), url::Url::port_or_known_default).unwrap_or(port),
+    };
+    Ok(Some(tls::redirect::serve(listener, target)?))
+}
+
+/// Runs `server` until `stop`, and then to the end of what it had begun.
+async fn until(server: Server, stop: &CancellationToken) -> anyhow::Result<()> {
     let handle = server.handle();
     tokio::pin!(server);
     tokio::select! {

@@ -7,6 +7,7 @@ use std::{
     process::ExitCode,
 };
 
+use chrono::{DateTime, Utc};
 use clap::Args;
 use nix::unistd::geteuid;
 use secrecy::ExposeSecret;
@@ -18,8 +19,11 @@ use super::{
     version::VERSION,
 };
 use crate::{
-    app::lifecycle,
-    base::error::chain,
+    app::{
+        lifecycle,
+        tls::{Certificates, TlsError},
+    },
+    base::{clock::Clock, error::chain},
     config::Config,
     platform::{
         db::{migrate, roles},
@@ -78,6 +82,7 @@ async fn examine(place: &Place, config: Config) -> Vec<Check> {
     checks.extend(permissions(place));
     checks.extend(place.data().or(config.storage.directory.as_deref()).map(disk));
     let url = config.database.url.expose_secret().to_owned();
+    checks.extend(certificate(&config));
     let attested = attested(&config);
     checks.extend(parts(place, config).await);
     checks.push(attested);
@@ -129,6 +134,33 @@ async fn schema(place: &Place, url: &str) -> Check {
         Ok(0) => good("schema", "The database is at this version."),
         Ok(missing) => bad("schema", format!("{missing} migrations are missing."), place.how_to_migrate()),
         Err(error) => bad("schema", chain(&error), "Check the log of PostgreSQL."),
+    }
+}
+
+/// Whether the certificate can be used, and for how long.
+fn certificate(config: &Config) -> Option<Check> {
+    let certificates = match Certificates::load(&config.tls) {
+        Ok(certificates) => certificates?,
+        Err(error) => return Some(unusable(&error)),
+    };
+    Some(match certificates.ends_at() {
+        Ok(ends_at) => remaining(ends_at, Clock::system().now()),
+        Err(error) => unusable(&error),
+    })
+}
+
+/// The sentence has its own advice.
+fn unusable(error: &TlsError) -> Check {
+    Check { part: "tls", good: false, finding: error.to_string(), advice: None }
+}
+
+fn remaining(ends_at: DateTime<Utc>, now: DateTime<Utc>) -> Check {
+    let (day, left) = (ends_at.date_naive(), (ends_at - now).num_days());
+    let advice = "Renew it and replace tls.certificate and tls.key; the server reads them again by itself.";
+    match left {
+        _ if ends_at <= now => bad("tls", format!("The certificate ended on {day}."), advice),
+        0..7 => bad("tls", format!("The certificate ends on {day}."), advice),
+        _ => good("tls", &format!("The certificate fits its key and ends on {day}.")),
     }
 }
 
@@ -226,6 +258,15 @@ mod tests {
         assert!(!is_open(&file));
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(is_open(&file));
+    }
+
+    #[test]
+    fn a_certificate_that_ends_soon_is_found() {
+        let now = Clock::fixed().now();
+        let check = |days| remaining(now + chrono::Duration::days(days), now);
+        assert!(check(8).good && !check(6).good && !check(-1).good);
+        assert_eq!(check(-1).finding, "The certificate ended on 2026-11-19.");
+        assert!(check(6).advice.is_some_and(|advice| advice.contains("Renew it")));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 use crate::supervisor::{self, launcher};
 
 mod audit;
+mod ca;
 mod child;
 mod config;
 mod doctor;
@@ -51,6 +52,9 @@ enum Verb {
     /// The audit log.
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// A certificate authority of your own.
+    #[command(subcommand)]
+    Ca(ca::Ca),
     /// Bring the database to this version.
     Migrate(migrate::Migrate),
     /// Look whether everything that the server needs is in order.
@@ -97,6 +101,7 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::User(user::User::Add(add)) => wait_for(user::add(add)),
         Verb::Config(settings) => config::run(settings),
         Verb::Audit(audit) => wait_for(audit::run(audit)),
+        Verb::Ca(ca) => ca::run(ca),
         Verb::Migrate(migrate) => wait_for(migrate::migrate(migrate)),
         Verb::Doctor(doctor) => wait_for(doctor::doctor(doctor)),
         Verb::Openapi => openapi::openapi(),
@@ -167,6 +172,10 @@ mod tests {
             "renderkeep audit verify --data d --json --checkpoints f",
             "renderkeep audit export --config f --format csv",
             "renderkeep audit key --data d",
+            "renderkeep up --data d --tls",
+            "renderkeep ca init --directory d --name example.org --name 10.0.0.5",
+            "renderkeep ca issue --directory d",
+            "renderkeep ca show --directory d",
             "renderkeep openapi",
             "renderkeep version --json",
             "renderkeep supervise-child --parent 1 --end SIGTERM -- /bin/true -x",

@@ -30,6 +30,11 @@ fn server(config: &Config, expect: &mut impl FnMut(bool, &str)) {
     let is_address = server.host.parse::<std::net::IpAddr>().is_ok();
     expect(is_address, "server.host must be an IP address, for example 127.0.0.1 or ::1.");
     expect((1..=256).contains(&server.workers), "server.workers must be between 1 and 256.");
+    let tls = &config.tls;
+    let pair = tls.certificate.is_some() == tls.key.is_some();
+    expect(pair, "tls.certificate and tls.key belong together: set both or neither.");
+    let redirect = tls.redirect.is_none() || tls.certificate.is_some();
+    expect(redirect, "tls.redirect sends to TLS: set tls.certificate and tls.key too.");
     let public = server.public_url.as_deref().is_none_or(is_origin);
     expect(public, "server.public_url must be http:// or https:// and a host, without a path.");
 }

@@ -12,7 +12,7 @@ pub use example::{example, show};
 pub use load::{Sources, load};
 pub use sections::{
     Audit, ConfiguredModel, ConfiguredProvider, Database, Inference, LogFormat, Organisation, Secrets, Server,
-    Sessions, Storage, Supervisor, Telemetry,
+    Sessions, Storage, Supervisor, Telemetry, Tls,
 };
 
 /// Everything that was set, checked.
@@ -20,6 +20,7 @@ pub use sections::{
 #[serde(deny_unknown_fields)]
 pub struct Config {
     pub server: Server,
+    pub tls: Tls,
     pub database: Database,
     pub storage: Storage,
     pub organisation: Organisation,

@@ -79,7 +79,7 @@ macro_rules! section {
 section! {
     /// Where the server listens.
     Server "server" {
-        /// The address to listen on. Put a reverse proxy with TLS in front of it before it leaves loopback.
+        /// The address to listen on. Before it leaves loopback set `tls`, or put a reverse proxy with TLS in front of it.
         host: String = Text Default("127.0.0.1"),
         /// The port to listen on.
         port: u16 = Number Default("8080"),
@@ -89,6 +89,18 @@ section! {
         workers: usize = Number Default("2"),
         /// Addresses of reverse proxies whose `X-Forwarded-For` is believed.
         trusted_proxies: Vec<IpAddr> = List Default(""),
+    }
+}
+
+section! {
+    /// TLS in the server itself. Without it, put a reverse proxy in front.
+    Tls "tls" {
+        /// The server's certificate and then those that signed it, in PEM. Read again when the file changes.
+        certificate: Option<PathBuf> = Text Optional("/etc/renderkeep/tls/server.pem"),
+        /// Its key, in PEM.
+        key: Option<PathBuf> = Text Optional("/etc/renderkeep/tls/server.key"),
+        /// Where plain HTTP is sent on from, if anywhere.
+        redirect: Option<SocketAddr> = Text Optional("0.0.0.0:80"),
     }
 }
 
@@ -261,8 +273,9 @@ pub enum LogFormat {
 }
 
 /// Every section, in the order of the example. Those with a dot in their name are lists of tables.
-pub(super) const SECTIONS: [&Section; 12] = [
+pub(super) const SECTIONS: [&Section; 13] = [
     &Server::SECTION,
+    &Tls::SECTION,
     &Database::SECTION,
     &Storage::SECTION,
     &Organisation::SECTION,

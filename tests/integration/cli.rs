@@ -124,7 +124,8 @@ fn the_version_is_told_to_people_and_to_programs() {
 #[test]
 fn help_names_every_command_and_is_a_result() {
     let help = run(&["--help"]);
-    let documented = ["up", "serve", "token", "user", "config", "audit", "migrate", "doctor", "openapi", "version"];
+    let documented =
+        ["up", "serve", "token", "user", "config", "audit", "ca", "migrate", "doctor", "openapi", "version"];
     let offered: Vec<_> = help.done().lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).collect();
     assert_eq!(
         offered.into_iter().filter(|word| !word.is_empty() && !word.starts_with('-')).collect::<Vec<_>>(),
@@ -313,6 +314,33 @@ async fn a_database_of_another_version_is_refused_with_what_to_do() {
     assert!(early.refused(1).contains("Run: renderkeep migrate."), "{}", early.err);
     assert!(file.run("migrate").done().ends_with("applied."));
     assert_eq!(file.run("migrate").done(), "The database is at this version already.");
+}
+
+#[test]
+fn a_key_of_another_certificate_is_said_by_config_check() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = dir.path().join("tls");
+    let ca = |words: &str| {
+        let arguments: Vec<&str> = words.split(' ').chain(["--directory", directory.to_str().unwrap()]).collect();
+        run(&arguments)
+    };
+    assert!(ca("ca issue").refused(1).contains("Make one with: renderkeep ca init."));
+    assert!(ca("ca init --name render.example.org").done().contains("SHA-256      "));
+    assert!(ca("ca show").done().contains("ca.pem"));
+    assert!(ca("ca issue --name render.example.com").refused(1).contains("may not sign for render.example.com"));
+    assert!(ca("ca issue --name render.example.org").done().contains("server.pem"));
+    let settings = |key: &str| {
+        let shown = directory.display();
+        format!("{SETTINGS}[tls]\ncertificate = \"{shown}/server.pem\"\nkey = \"{shown}/{key}\"\n")
+    };
+    assert_eq!(
+        File::new(&settings("server.key")).run("config check").done(),
+        "The configuration is complete and valid."
+    );
+    let wrong = File::new(&settings("ca.key")).run("config check");
+    assert!(wrong.refused(1).contains("does not belong to the first certificate"), "{}", wrong.err);
+    let half = File::new(&format!("{SETTINGS}[tls]\nkey = \"/x\"\n")).run("config check");
+    assert!(half.refused(1).contains("tls.certificate and tls.key belong together"), "{}", half.err);
 }
 
 #[tokio::test]

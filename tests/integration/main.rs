@@ -22,4 +22,5 @@ mod studio;
 mod supervisor;
 mod support;
 mod telemetry;
+mod tls;
 mod weight;
