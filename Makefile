@@ -35,8 +35,8 @@ schema: ## Write src/platform/db/schema.rs anew from the migrations
 install-up: ## What `make up` needs: a linker, PostgreSQL 15, MinIO
 	@packaging/install.sh compiler postgres minio
 
-install-test: ## What `make test` needs: the same, Chromium, Node, Python packages, and what captures packets
-	@packaging/install.sh compiler postgres minio chromium node browser-tests clients network
+install-test: ## What `make test` needs: the same, Chromium, Node, Python packages, testssl.sh, and what captures packets
+	@packaging/install.sh compiler postgres minio chromium node browser-tests clients network testssl
 
 install-postgres: ## PostgreSQL 15 from Debian's packages, without a cluster
 	@packaging/install.sh postgres

@@ -2,7 +2,7 @@
 # Installs what the two commands need and this machine lacks. Each part is a function that returns at once when there is
 # nothing to do, so a second run makes no call to a package registry.
 #
-#   packaging/install.sh PART...     parts: compiler postgres minio chromium node browser-tests clients network
+#   packaging/install.sh PART...     parts: compiler postgres minio chromium node browser-tests clients network testssl
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -93,10 +93,15 @@ clients() {
     echo "$want" >$venv/.stamp
 }
 
-[ $# -gt 0 ] || fail "Say what to install: compiler postgres minio chromium node browser-tests clients network"
+testssl() {
+    have testssl && have python3 && return
+    debian testssl.sh python3
+}
+
+[ $# -gt 0 ] || fail "Say what to install: compiler postgres minio chromium node browser-tests clients network testssl"
 for part in "$@"; do
     case $part in
-        compiler | postgres | minio | chromium | node | browser-tests | clients | network) "$part" ;;
+        compiler | postgres | minio | chromium | node | browser-tests | clients | network | testssl) "$part" ;;
         *) fail "There is no part called $part." ;;
     esac
 done

@@ -63,14 +63,107 @@ create table audit_entries (
     object_kind text,
     object_id uuid,
     outcome text not null check (outcome in ('done', 'refused', 'failed')),
-    reason text,
-    -- What changed, without personal content: ids, numbers, names of fields.
+    -- What changed, without personal content: ids, whole numbers, names of fields.
     details jsonb not null default '{}',
     request_id text not null,
-    check ((actor_kind = 'person') = (actor_id is not null))
+    -- What may say something about a person. The digest knows only its salted hash, so it can go and the chain stays.
+    reason text,
+    network text,
+    note_salt bytea,
+    note_digest bytea check (octet_length(note_digest) = 32),
+    -- SHA-256 of everything above but the note; docs/audit.md has the encoding.
+    digest bytea not null check (octet_length(digest) = 32),
+    check ((actor_kind = 'person') = (actor_id is not null)),
+    check ((note_salt is null) = (reason is null and network is null)),
+    check (note_salt is null or note_digest is not null)
 );
 create index audit_entries_newest on audit_entries (id desc);
 create index audit_entries_actor on audit_entries (actor_id, id desc);
+comment on table audit_entries is 'application: select, insert';
+
+-- The order of the entries and the chain over them. Written by the trigger alone.
+create table audit_chain (
+    seq bigint primary key check (seq > 0),
+    entry_id uuid not null unique,
+    hash bytea not null check (octet_length(hash) = 32)
+);
+comment on table audit_chain is 'application: select';
+
+-- What this server signs checkpoints with; the secret half is sealed.
+create table audit_signing_keys (
+    server_id uuid primary key,
+    public_key bytea not null check (octet_length(public_key) = 32),
+    sealed_key bytea not null,
+    created_at timestamptz not null
+);
+create unique index audit_signing_keys_only_one on audit_signing_keys ((true));
+comment on table audit_signing_keys is 'application: select, insert';
+
+-- Checkpoints that were written to where the database cannot reach.
+create table audit_checkpoints (
+    seq bigint primary key check (seq > 0),
+    hash bytea not null check (octet_length(hash) = 32),
+    at timestamptz not null,
+    signature bytea not null check (octet_length(signature) = 64)
+);
+comment on table audit_checkpoints is 'application: select, insert';
+
+-- At commit, so that the lock which makes the order is held while the transaction ends and no longer; nothing is locked
+-- after it, so it is part of no deadlock. With its owner's rights: the application itself cannot write into the chain.
+create function audit_chain_append() returns trigger language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    last audit_chain%rowtype;
+    place bigint;
+begin
+    perform pg_advisory_xact_lock(418565841012);
+    select * into last from audit_chain order by seq desc limit 1;
+    place := coalesce(last.seq, 0) + 1;
+    insert into audit_chain (seq, entry_id, hash)
+        values (place, new.id, sha256(coalesce(last.hash, decode(repeat('00', 32), 'hex')) || int8send(place) || new.digest));
+    return null;
+end $$;
+
+create constraint trigger audit_chain_append after insert on audit_entries
+    deferrable initially deferred for each row execute function audit_chain_append();
+
+-- The application has no right to any of this. These stop the owner's own mistakes too.
+create function audit_append_only() returns trigger language plpgsql as $$
+begin
+    raise exception 'the audit log is append-only: % of % is refused', lower(tg_op), tg_table_name
+        using errcode = 'restrict_violation';
+end $$;
+
+create trigger audit_entries_stay before delete on audit_entries
+    for each row execute function audit_append_only();
+create trigger audit_entries_keep_all_but_the_note before update on audit_entries
+    for each row when (new.note_salt is not null or new.note_digest is distinct from old.note_digest
+        or (new.id, new.at, new.actor_kind, new.actor_id, new.action, new.object_kind, new.object_id, new.outcome, new.details, new.request_id, new.digest)
+            is distinct from (old.id, old.at, old.actor_kind, old.actor_id, old.action, old.object_kind, old.object_id, old.outcome, old.details, old.request_id, old.digest))
+    execute function audit_append_only();
+create trigger audit_chain_append_only before update or delete on audit_chain
+    for each row execute function audit_append_only();
+create trigger audit_signing_keys_append_only before update or delete on audit_signing_keys
+    for each row execute function audit_append_only();
+create trigger audit_checkpoints_append_only before update or delete on audit_checkpoints
+    for each row execute function audit_append_only();
+create trigger audit_entries_not_emptied before truncate on audit_entries
+    for each statement execute function audit_append_only();
+create trigger audit_chain_not_emptied before truncate on audit_chain
+    for each statement execute function audit_append_only();
+create trigger audit_signing_keys_not_emptied before truncate on audit_signing_keys
+    for each statement execute function audit_append_only();
+create trigger audit_checkpoints_not_emptied before truncate on audit_checkpoints
+    for each statement execute function audit_append_only();
+
+-- The one thing that goes: what entries by or about a person say beside ids. Their note's hash stays as a stub.
+create function audit_erase_notes(person uuid) returns bigint language sql security definer set search_path = public, pg_temp as $$
+    with erased as (
+        update audit_entries set reason = null, network = null, note_salt = null
+        where note_salt is not null and (actor_id = person or (object_kind = 'person' and object_id = person))
+        returning 1)
+    select count(*) from erased
+$$;
+revoke execute on function audit_erase_notes(uuid) from public;
 
 -- Where this server may connect to. A destination is allowed by somebody, for a purpose, for stated kinds of data.
 create table egress_destinations (

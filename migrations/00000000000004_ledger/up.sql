@@ -40,6 +40,7 @@ create table ledger_transactions (
     created_at timestamptz not null,
     unique (hold_id, kind)
 );
+comment on table ledger_transactions is 'application: select, insert';
 
 create table ledger_postings (
     transaction_id uuid not null references ledger_transactions (id),
@@ -48,6 +49,7 @@ create table ledger_postings (
     primary key (transaction_id, account_id)
 );
 create index ledger_postings_account on ledger_postings (account_id);
+comment on table ledger_postings is 'application: select, insert';
 
 create table caps (
     id uuid primary key,

@@ -2,20 +2,25 @@
 
 use std::{net::TcpListener, path::PathBuf, sync::Arc, time::Duration};
 
+use actix_web::dev::Server;
 use anyhow::Context;
 use secrecy::ExposeSecret;
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{rooms, server};
+use super::{
+    rooms, server,
+    tls::{self, Certificates},
+};
 use crate::{
     base::{clock::Clock, ctx::Ctx},
-    config::Config,
+    config::{Config, Database},
     inference,
     organisation::{self, model::FirstPassword},
     platform::{
         Platform,
-        db::{Db, migrate},
+        audit::attest,
+        db::{Db, migrate, roles},
         egress::{Egress, Way},
         jobs,
         keyring::{Epochs, Keyring, RootKey},
@@ -53,11 +58,15 @@ pub async fn open(config: Config, store_directory: StoreDirectory, notices: Noti
     let (db, store) = handles(&config, store_directory)?;
     let held = Pictures::new(Setup::new(&config.sandbox)).check().await?;
     tracing::info!(landlock = held.landlock, seccomp = held.seccomp, "decoders of pictures are confined");
-    let applied = migrate::run(config.database.url.expose_secret()).await.context(
-        "The database could not be brought to this version. Check that PostgreSQL runs and that database.url is right.",
+    migrate_database(&config.database).await.context(
+        "The database could not be brought to this version. Check that PostgreSQL runs, that database.url is right, and \
+          that database.owner_url or else database.url signs in as the role that owns the tables.",
     )?;
-    if applied > 0 {
-        tracing::info!(applied, "migrations were applied");
+    if let Some(finding) = roles::excess(config.database.url.expose_secret()).await? {
+        tracing::warn!(
+            finding,
+            "the database does not protect the audit log from this server; see `renderkeep doctor`"
+        );
     }
     let keys = Keyring::open(&db, &Clock::system(), &roots, Epochs::open(&config.secrets.epoch_keys)?).await?;
     store.prepare().await.context(
@@ -72,6 +81,21 @@ pub async fn open_beside(config: Config) -> anyhow::Result<Platform> {
     let epochs = Epochs::open(&config.secrets.epoch_keys)?;
     let keys = Keyring::open_existing(&db, &roots(&config)?, epochs).await?;
     Ok(assemble(config, db, store, keys, way, Notices::default()))
+}
+
+/// Brings the schema to this version and gives the application its rights. Returns how many migrations were applied.
+pub async fn migrate_database(database: &Database) -> Result<usize, migrate::MigrateError> {
+    let url = database.url.expose_secret();
+    let owner = database.owner_url.as_ref().map_or(url, ExposeSecret::expose_secret);
+    // A server that may not migrate can start all the same where there is nothing to migrate.
+    let applied = if migrate::pending(owner).await? > 0 { migrate::run(owner).await? } else { 0 };
+    if owner != url {
+        roles::grant(owner, url).await?;
+    }
+    if applied > 0 {
+        tracing::info!(applied, "migrations were applied");
+    }
+    Ok(applied)
 }
 
 /// The way to the database and the store. Nothing is asked yet.
@@ -113,6 +137,8 @@ pub fn roots(config: &Config) -> anyhow::Result<Vec<RootKey>> {
 /// password as long as the first owner has not chosen one.
 pub async fn prepare(platform: &Platform) -> anyhow::Result<Option<FirstPassword>> {
     let first = organisation::ops::bootstrap(platform).await?;
+    let ctx = Ctx::system("audit", platform.clock.clone());
+    attest::prepare(platform, &ctx).await.context("The audit log's signing key could not be made")?;
     let ctx = Ctx::system("catalog", platform.clock.clone());
     inference::ops::sync(&ctx, platform).await.context("The catalog could not be brought up to date")?;
     Ok(first)
@@ -163,7 +189,47 @@ async fn serve(
         stop.cancelled().await;
         return Ok(());
     }
-    let server = server::serve(platform.clone(), listener)?;
+    let certificates = Certificates::load(&platform.config.tls)?;
+    let redirect = redirect(&platform.config, listener.local_addr()?.port())?;
+    let server = server::serve(platform.clone(), listener, certificates.clone())?;
+    let following = async {
+        match certificates {
+            Some(certificates) => certificates.follow(stop.clone()).await,
+            None => stop.cancelled().await,
+        }
+    };
+    let redirecting = async {
+        match redirect {
+            Some(redirect) => until(redirect, stop).await,
+            None => Ok(()),
+        }
+    };
+    let serving = async {
+        let served = until(server, stop).await;
+        // It may have ended by itself; then there is nothing to follow any more.
+        stop.cancel();
+        served
+    };
+    let ((), redirected, served) = tokio::join!(following, redirecting, serving);
+    served.and(redirected)
+}
+
+/// The plain-HTTP listener beside the one with TLS, if one is set.
+fn redirect(config: &Config, port: u16) -> anyhow::Result<Option<Server>> {
+    let Some(address) = config.tls.redirect else { return Ok(None) };
+    let listener = TcpListener::bind(address).with_context(|| {
+        format!("{address} cannot be listened on. Stop the program that uses it, or change tls.redirect.")
+    })?;
+    let public = config.server.public_url.as_deref().and_then(|url| url::Url::parse(url).ok());
+    let target = tls::redirect::Target {
+        host: public.as_ref().and_then(|url| url.host_str().map(str::to_owned)),
+        port: public.as_ref().map_or(Some(port), url::Url::port_or_known_default).unwrap_or(port),
+    };
+    Ok(Some(tls::redirect::serve(listener, target)?))
+}
+
+/// Runs `server` until `stop`, and then to the end of what it had begun.
+async fn until(server: Server, stop: &CancellationToken) -> anyhow::Result<()> {
     let handle = server.handle();
     tokio::pin!(server);
     tokio::select! {

@@ -9,3 +9,4 @@ pub mod rooms;
 pub mod routes;
 pub mod server;
 pub mod session;
+pub mod tls;

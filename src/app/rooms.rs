@@ -64,6 +64,7 @@ pub fn jobs() -> Vec<Box<dyn Job>> {
 pub fn reconcilers() -> Vec<Reconciler> {
     [
         accounts::jobs::reconcilers(),
+        platform::audit::attest::reconcilers(),
         platform::idempotency::reconcilers(),
         platform::keyring::jobs::reconcilers(),
         inference::jobs::reconcilers(),

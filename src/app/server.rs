@@ -1,10 +1,10 @@
 //! The HTTP server: middleware in order, limits, and the listener.
 
-use std::{net::TcpListener, time::Duration};
+use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, web};
 
-use super::{frame, routes, session};
+use super::{frame, routes, session, tls::Certificates};
 use crate::{
     platform::Platform,
     web::{door, guard},
@@ -14,7 +14,11 @@ use crate::{
 const SHUTDOWN_SECONDS: u64 = 10;
 
 /// Everything between the network and the handlers; the last `wrap` runs first.
-pub fn serve(platform: Platform, listener: TcpListener) -> std::io::Result<Server> {
+pub fn serve(
+    platform: Platform,
+    listener: TcpListener,
+    certificates: Option<Arc<Certificates>>,
+) -> std::io::Result<Server> {
     let workers = platform.config.server.workers.max(1);
     let server = HttpServer::new(move || {
         App::new()
@@ -31,8 +35,14 @@ pub fn serve(platform: Platform, listener: TcpListener) -> std::io::Result<Serve
     .keep_alive(Duration::from_secs(75))
     .shutdown_timeout(SHUTDOWN_SECONDS)
     // Signals belong to the command line, which stops everything in order.
-    .disable_signals()
-    .listen(listener)?
-    .run();
-    Ok(server)
+    .disable_signals();
+    let server = match certificates {
+        // HTTP/2 and HTTP/1.1 are offered by ALPN.
+        Some(certificates) => {
+            let tls = certificates.server_config().map_err(std::io::Error::other)?;
+            server.tls_handshake_timeout(Duration::from_secs(10)).listen_rustls_0_23(listener, tls)?
+        }
+        None => server.listen(listener)?,
+    };
+    Ok(server.run())
 }

@@ -8,7 +8,10 @@ use super::{
     out,
     place::{AnyPlace, Place},
 };
-use crate::config::{example, show};
+use crate::{
+    app::tls::Certificates,
+    config::{example, show},
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Settings {
@@ -29,7 +32,8 @@ pub(super) struct Which {
 pub(super) fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     match settings {
         Settings::Check(which) => {
-            Place::from(which.place).load()?;
+            let config = Place::from(which.place).load()?;
+            Certificates::load(&config.tls)?;
             out::say("The configuration is complete and valid.");
         }
         Settings::Example => out::say(&example()),

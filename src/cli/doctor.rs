@@ -7,6 +7,7 @@ use std::{
     process::ExitCode,
 };
 
+use chrono::{DateTime, Utc};
 use clap::Args;
 use nix::unistd::geteuid;
 use secrecy::ExposeSecret;
@@ -18,11 +19,15 @@ use super::{
     version::VERSION,
 };
 use crate::{
-    app::{health::probe, lifecycle},
-    base::error::chain,
+    app::{
+        health::probe,
+        lifecycle,
+        tls::{Certificates, TlsError},
+    },
+    base::{clock::Clock, error::chain},
     config::{Config, Sandbox},
     platform::{
-        db::migrate,
+        db::{migrate, roles},
         pictures::{PictureError, Pictures, Setup, wire::Held},
         telemetry::{disk::Space, health},
     },
@@ -80,11 +85,15 @@ async fn examine(place: &Place, config: Config) -> Vec<Check> {
     checks.extend(place.data().or(config.storage.directory.as_deref()).map(disk));
     checks.push(decoders(&config.sandbox).await);
     let url = config.database.url.expose_secret().to_owned();
+    checks.extend(certificate(&config));
+    let attested = attested(&config);
     checks.extend(parts(place, config).await);
+    checks.push(attested);
     // A database that is away has no version to speak of.
     if checks.iter().all(|check| check.part != "database" || check.good) {
         checks.push(postgres_version(&url).await);
         checks.push(schema(place, &url).await);
+        checks.push(role(&url).await);
     }
     checks
 }
@@ -152,6 +161,62 @@ async fn schema(place: &Place, url: &str) -> Check {
     }
 }
 
+/// Whether the certificate can be used, and for how long.
+fn certificate(config: &Config) -> Option<Check> {
+    let certificates = match Certificates::load(&config.tls) {
+        Ok(certificates) => certificates?,
+        Err(error) => return Some(unusable(&error)),
+    };
+    Some(match certificates.ends_at() {
+        Ok(ends_at) => remaining(ends_at, Clock::system().now()),
+        Err(error) => unusable(&error),
+    })
+}
+
+/// The sentence has its own advice.
+fn unusable(error: &TlsError) -> Check {
+    Check { part: "tls", good: false, finding: error.to_string(), advice: None }
+}
+
+fn remaining(ends_at: DateTime<Utc>, now: DateTime<Utc>) -> Check {
+    let (day, left) = (ends_at.date_naive(), (ends_at - now).num_days());
+    let advice = "Renew it and replace tls.certificate and tls.key; the server reads them again by itself.";
+    match left {
+        _ if ends_at <= now => bad("tls", format!("The certificate ended on {day}."), advice),
+        0..7 => bad("tls", format!("The certificate ends on {day}."), advice),
+        _ => good("tls", &format!("The certificate fits its key and ends on {day}.")),
+    }
+}
+
+/// What the server's role must not be able to do.
+async fn role(url: &str) -> Check {
+    match roles::excess(url).await {
+        Ok(None) => good("role", "The server's role can add to the audit log and the ledger, and cannot change them."),
+        Ok(Some(finding)) => bad(
+            "role",
+            finding,
+            "Make a second role, name the one that owns the tables in database.owner_url and the other in database.url, \
+             and run: renderkeep migrate.",
+        ),
+        Err(error) => bad("role", chain(&error), "Check the log of PostgreSQL."),
+    }
+}
+
+/// Whether the audit log's checkpoints leave the database.
+fn attested(config: &Config) -> Check {
+    let audit = &config.audit;
+    let places: Vec<String> =
+        audit.checkpoint_file.iter().chain(&audit.syslog).map(|place| place.display().to_string()).collect();
+    if places.is_empty() {
+        return bad(
+            "audit",
+            "Checkpoints of the audit log stay in the database, which cannot vouch for itself.".to_owned(),
+            "Set audit.checkpoint_file or audit.syslog.",
+        );
+    }
+    good("audit", &format!("Checkpoints of the audit log go to {}.", places.join(" and ")))
+}
+
 /// Files with secrets are for their owner's eyes only.
 fn permissions(place: &Place) -> Option<Check> {
     let in_data = ["secrets", "secrets/root_key", "secrets/store.json", "config.toml"];
@@ -217,6 +282,15 @@ mod tests {
         assert!(!is_open(&file));
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(is_open(&file));
+    }
+
+    #[test]
+    fn a_certificate_that_ends_soon_is_found() {
+        let now = Clock::fixed().now();
+        let check = |days| remaining(now + chrono::Duration::days(days), now);
+        assert!(check(8).good && !check(6).good && !check(-1).good);
+        assert_eq!(check(-1).finding, "The certificate ended on 2026-11-19.");
+        assert!(check(6).advice.is_some_and(|advice| advice.contains("Renew it")));
     }
 
     #[test]

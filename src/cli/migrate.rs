@@ -10,7 +10,7 @@ use super::{
     out,
     place::{AnyPlace, Place},
 };
-use crate::platform::db::migrate as migrations;
+use crate::{app::lifecycle, platform::db::migrate as migrations};
 
 #[derive(Debug, Args)]
 pub(super) struct Migrate {
@@ -21,9 +21,8 @@ pub(super) struct Migrate {
 pub(super) async fn migrate(migrate: Migrate) -> anyhow::Result<ExitCode> {
     let place = Place::from(migrate.place);
     let config = place.load()?;
-    let url = config.database.url.expose_secret();
-    migrations::pending(url).await.context(place.not_running())?;
-    let applied = migrations::run(url).await;
+    migrations::pending(config.database.url.expose_secret()).await.context(place.not_running())?;
+    let applied = lifecycle::migrate_database(&config.database).await;
     let applied = applied.context("The database could not be brought to this version. Check its log and try again.")?;
     out::say(&match applied {
         0 => "The database is at this version already.".to_owned(),

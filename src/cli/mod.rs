@@ -13,6 +13,8 @@ use crate::{
     supervisor::{self, launcher},
 };
 
+mod audit;
+mod ca;
 mod child;
 mod config;
 mod decoder;
@@ -55,6 +57,12 @@ enum Verb {
     /// The keys that everything is sealed with.
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// The audit log.
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// A certificate authority of your own.
+    #[command(subcommand)]
+    Ca(ca::Ca),
     /// Bring the database to this version.
     Migrate(migrate::Migrate),
     /// Look whether everything that the server needs is in order.
@@ -114,6 +122,8 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Config(settings) => config::run(settings),
         Verb::Keys(keys::Keys::Rotate(rotate)) => wait_for(keys::rotate(rotate)),
         Verb::Keys(keys::Keys::Status(look)) => wait_for(keys::status(look)),
+        Verb::Audit(audit) => wait_for(audit::run(audit)),
+        Verb::Ca(ca) => ca::run(ca),
         Verb::Migrate(migrate) => wait_for(migrate::migrate(migrate)),
         Verb::Doctor(doctor) => wait_for(doctor::doctor(doctor)),
         Verb::Openapi => openapi::openapi(),
@@ -160,6 +170,9 @@ mod tests {
             "renderkeep token create --data d --person a@example.org --expires 90",
             "renderkeep token create --data d --person nobody",
             "renderkeep user add --data d --mail a@example.org --name A --role king",
+            "renderkeep audit verify",
+            "renderkeep audit verify --data d --key 12",
+            "renderkeep audit export --data d",
         ] {
             assert_eq!(status(wrong), 2, "{wrong}");
         }
@@ -181,6 +194,13 @@ mod tests {
             "renderkeep keys status --data d --json",
             "renderkeep migrate",
             "renderkeep doctor --json",
+            "renderkeep audit verify --data d --json --checkpoints f",
+            "renderkeep audit export --config f --format csv",
+            "renderkeep audit key --data d",
+            "renderkeep up --data d --tls",
+            "renderkeep ca init --directory d --name example.org --name 10.0.0.5",
+            "renderkeep ca issue --directory d",
+            "renderkeep ca show --directory d",
             "renderkeep openapi",
             "renderkeep version --json",
             "renderkeep decode-picture --memory 1 --seconds 1",

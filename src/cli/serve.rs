@@ -12,7 +12,10 @@ use super::{
     stop,
 };
 use crate::{
-    app::lifecycle::{self, Roles},
+    app::{
+        lifecycle::{self, Roles},
+        tls::Certificates,
+    },
     config::{Telemetry, load},
     platform::{
         Platform,
@@ -40,7 +43,9 @@ enum Role {
 pub(super) async fn serve(serve: Serve) -> anyhow::Result<ExitCode> {
     let config = load(&of_process(file_or_usual(serve.config)))?;
     logs::start(&config.telemetry)?;
-    let stop = stop::on_signal()?;
+    let certificates = Certificates::load(&config.tls)?;
+    // With TLS a hangup reads the certificates again.
+    let stop = stop::on_signal(certificates.is_none())?;
     let roles = Roles { web: serve.roles.contains(&Role::Web), worker: serve.roles.contains(&Role::Worker) };
     let listener = listen(&config.server.host, if roles.web { config.server.port } else { 0 })?;
     let directory = config.storage.directory.clone();

@@ -5,9 +5,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Cancelled by the first signal. Children notice by themselves when the second ends us.
-pub(super) fn on_signal() -> anyhow::Result<CancellationToken> {
+pub(super) fn on_signal(hangup_too: bool) -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
-    for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
+    let hangup = hangup_too.then(SignalKind::hangup);
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()].into_iter().chain(hangup) {
         let mut asked = signal(kind).context("Signals cannot be received. Check the limits of this user.")?;
         let stop = stop.clone();
         tokio::task::spawn(async move {

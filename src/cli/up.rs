@@ -24,7 +24,11 @@ use super::{
     version::VERSION,
 };
 use crate::{
-    app::lifecycle::{self, Roles},
+    app::{
+        lifecycle::{self, Roles},
+        tls,
+    },
+    base::clock::Clock,
     config::{Config, load},
     organisation::{self, model::FirstPassword},
     platform::{
@@ -37,6 +41,10 @@ use crate::{
     },
 };
 
+/// How often it looks whether the certificate of our own authority needs renewal.
+const RENEW_EVERY: Duration = Duration::from_secs(3600);
+/// The first byte of a TLS alert.
+const ALERT: u8 = 21;
 /// How often it looks whether the first owner has chosen a password.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -48,6 +56,9 @@ pub(super) struct Up {
     /// The port of the pages and the API; chosen once and kept when not given. 0: any that is free.
     #[arg(long, value_name = "N")]
     port: Option<u16>,
+    /// Speak TLS, with a certificate of an authority that is made below the directory.
+    #[arg(long)]
+    tls: bool,
 }
 
 /// Everything that one run of `up` needs, taken before the first process is started.
@@ -57,11 +68,13 @@ struct Taken {
     kept: Kept,
     listener: TcpListener,
     config: Config,
+    /// Where the authority is, when it is ours.
+    authority: Option<PathBuf>,
 }
 
 pub(super) async fn up(up: Up) -> anyhow::Result<ExitCode> {
-    let stop = stop::on_signal()?;
-    let Taken { _directory, kept, listener, config } = take(&up)?;
+    let stop = stop::on_signal(true)?;
+    let Taken { _directory, kept, listener, config, authority } = take(&up)?;
     logs::start(&config.telemetry)?;
     let notices = Notices::default();
     let tree = match Tree::start(&kept, &config, notices.clone(), &stop).await {
@@ -69,7 +82,13 @@ pub(super) async fn up(up: Up) -> anyhow::Result<ExitCode> {
         Err(_) if stop.is_cancelled() => return Ok(ExitCode::SUCCESS),
         started => started?,
     };
-    let served = Box::pin(serve(config, notices, &kept, tree.pids.clone(), listener, stop)).await;
+    let serving =
+        Box::pin(serve(config, notices, &kept, tree.pids.clone(), listener, authority.as_deref(), stop.clone()));
+    let renewing = renew(authority.as_deref(), &stop);
+    let served = tokio::select! {
+        served = serving => served,
+        () = renewing => Ok(()),
+    };
     ready::remove(&kept.run());
     tree.stop().await;
     served?;
@@ -83,8 +102,33 @@ fn take(up: &Up) -> anyhow::Result<Taken> {
     // In a terminal beside its greeting: only what somebody should look at, in words for people.
     let sources =
         of_process(own_file(kept.path())).preset("telemetry.format", "pretty").preset("telemetry.log", "warn");
-    let config = load(&kept.flags(sources))?;
-    Ok(Taken { _directory: directory, kept, listener, config })
+    let mut sources = kept.flags(sources);
+    let mut authority = None;
+    if up.tls {
+        let directory = kept.path().join("tls");
+        tls::authority::local(&directory, Clock::system().now())?;
+        let (certificate, key) = tls::authority::local_files(&directory);
+        sources = sources.flag("tls.certificate", certificate.to_string_lossy()).flag("tls.key", key.to_string_lossy());
+        authority = Some(directory);
+    }
+    let config = load(&sources)?;
+    tls::Certificates::load(&config.tls)?;
+    Ok(Taken { _directory: directory, kept, listener, config, authority })
+}
+
+/// Keeps the certificate of our own authority young. The server reads it again by itself.
+async fn renew(authority: Option<&Path>, stop: &CancellationToken) {
+    while !stop.is_cancelled() {
+        tokio::select! {
+            () = sleep(RENEW_EVERY) => {}
+            () = stop.cancelled() => {}
+        }
+        if let Some(Err(error)) = authority.map(|directory| tls::authority::local(directory, Clock::system().now())) {
+            tracing::error!(%error, "the certificate could not be renewed");
+        }
+    }
+    // The server ends in its own time.
+    std::future::pending().await
 }
 
 async fn serve(
@@ -93,6 +137,7 @@ async fn serve(
     kept: &Kept,
     pids: watch::Receiver<Pids>,
     listener: TcpListener,
+    authority: Option<&Path>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let metrics = serve::measure(&config.telemetry)?;
@@ -107,7 +152,8 @@ async fn serve(
         opened = opening => opened?,
         () = stop.cancelled() => return Ok(()),
     };
-    let ready = ready(&platform, kept, *pids.borrow(), first).await?;
+    let mut ready = ready(&platform, kept, *pids.borrow(), first).await?;
+    ready.ca = authority.map(|directory| directory.join("ca.pem"));
     let announcing = announce(&platform, ready, kept, pids, &stop);
     let serving = serve::run(platform.clone(), Roles::ALL, listener, metrics, stop.clone());
     let ((), served) = tokio::join!(announcing, serving);
@@ -117,8 +163,10 @@ async fn serve(
 async fn ready(platform: &Platform, kept: &Kept, pids: Pids, first: Option<FirstPassword>) -> anyhow::Result<Ready> {
     let owner = organisation::ops::first_owner(platform).await.map_err(out::told)?;
     let owner = owner.context("The organisation has no owner. Restore the data directory from a backup.")?;
+    let scheme = if platform.config.tls.certificate.is_some() { "https" } else { "http" };
     Ok(Ready {
-        url: format!("http://127.0.0.1:{}", kept.ports.http),
+        url: format!("{scheme}://127.0.0.1:{}", kept.ports.http),
+        ca: None,
         version: VERSION,
         started_at: platform.clock.now().to_rfc3339_opts(SecondsFormat::Millis, true),
         pid: std::process::id(),
@@ -137,7 +185,7 @@ async fn announce(
     stop: &CancellationToken,
 ) {
     tokio::select! {
-        () = answers(ready.ports.http) => {}
+        () = answers(ready.ports.http, platform.config.tls.certificate.is_some()) => {}
         () = stop.cancelled() => return,
     }
     let run = kept.run();
@@ -165,16 +213,20 @@ async fn announce(
 }
 
 /// Returns once the server answers at its port.
-async fn answers(port: u16) {
-    while !alive(port).await.unwrap_or(false) {
+async fn answers(port: u16, tls: bool) {
+    while !alive(port, tls).await.unwrap_or(false) {
         sleep(Duration::from_millis(5)).await;
     }
 }
 
 #[expect(clippy::disallowed_types, reason = "asks this same process, on loopback")]
-async fn alive(port: u16) -> std::io::Result<bool> {
+async fn alive(port: u16, tls: bool) -> std::io::Result<bool> {
     let mut stream = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
     stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").await?;
+    if tls {
+        // Plain HTTP is answered with an alert by whoever is ready to speak TLS.
+        return Ok(stream.read_u8().await? == ALERT);
+    }
     let mut head = [0; 12];
     stream.read_exact(&mut head).await?;
     Ok(head.ends_with(b" 200"))
@@ -202,6 +254,10 @@ fn greeting(ready: &Ready, data: &Path) -> String {
     if let Some(password) = &ready.owner.one_time_password {
         lines.push(format!("  One-time password  {password}"));
         lines.push("                     You choose your own when you sign in for the first time.".to_owned());
+    }
+    if let Some(ca) = &ready.ca {
+        lines.push(format!("  Certificate of CA  {}", ca.display()));
+        lines.push("                     Trust it in the browser; it can sign for this machine only.".to_owned());
     }
     lines.push(format!("  Data               {}", data.display()));
     lines.push(String::new());

@@ -31,14 +31,19 @@ fn server(config: &Config, expect: &mut impl FnMut(bool, &str)) {
     let is_address = server.host.parse::<std::net::IpAddr>().is_ok();
     expect(is_address, "server.host must be an IP address, for example 127.0.0.1 or ::1.");
     expect((1..=256).contains(&server.workers), "server.workers must be between 1 and 256.");
+    let tls = &config.tls;
+    let pair = tls.certificate.is_some() == tls.key.is_some();
+    expect(pair, "tls.certificate and tls.key belong together: set both or neither.");
+    let redirect = tls.redirect.is_none() || tls.certificate.is_some();
+    expect(redirect, "tls.redirect sends to TLS: set tls.certificate and tls.key too.");
     let public = server.public_url.as_deref().is_none_or(is_origin);
     expect(public, "server.public_url must be http:// or https:// and a host, without a path.");
 }
 
 fn parts(config: &Config, expect: &mut impl FnMut(bool, &str)) {
-    let database = config.database.url.expose_secret();
-    let is_postgres = database.starts_with("postgres://") || database.starts_with("postgresql://");
-    expect(is_postgres, "database.url must begin with postgres://.");
+    expect(is_postgres_url(config.database.url.expose_secret()), "database.url must begin with postgres://.");
+    let owner = config.database.owner_url.as_ref().is_none_or(|url| is_postgres_url(url.expose_secret()));
+    expect(owner, "database.owner_url must begin with postgres://.");
     let connections = (2..=1000).contains(&config.database.connections);
     expect(connections, "database.connections must be between 2 and 1000.");
     let storage = &config.storage;
@@ -79,6 +84,9 @@ fn limits(config: &Config, expect: &mut impl FnMut(bool, &str)) {
     expect((1..=1000).contains(&inference.at_once), "inference.at_once must be between 1 and 1000.");
     let timeout = (1..=86_400).contains(&inference.timeout_seconds);
     expect(timeout, "inference.timeout_seconds must be between 1 and 86400.");
+    let audit = &config.audit;
+    expect(audit.checkpoint_entries >= 1, "audit.checkpoint_entries must be at least 1.");
+    expect((1..=1440).contains(&audit.checkpoint_minutes), "audit.checkpoint_minutes must be between 1 and 1440.");
     let sessions = &config.sessions;
     expect((1..=525_600).contains(&sessions.idle_minutes), "sessions.idle_minutes must be between 1 and 525600.");
     expect((1..=8760).contains(&sessions.absolute_hours), "sessions.absolute_hours must be between 1 and 8760.");
@@ -107,6 +115,10 @@ fn model(model: &ConfiguredModel, expect: &mut impl FnMut(bool, &str)) {
     expect(references, "inference.providers.models.max_references must be between 0 and 16.");
     let price = model.price_micros_per_image.is_none_or(|price| price >= 0);
     expect(price, "inference.providers.models.price_micros_per_image must not be negative.");
+}
+
+fn is_postgres_url(text: &str) -> bool {
+    text.starts_with("postgres://") || text.starts_with("postgresql://")
 }
 
 fn is_origin(text: &str) -> bool {

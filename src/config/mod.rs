@@ -11,8 +11,8 @@ pub use check::{TASKS, check};
 pub use example::{example, show};
 pub use load::{Sources, load};
 pub use sections::{
-    ConfiguredModel, ConfiguredProvider, Database, Egress, Inference, LogFormat, Organisation, Sandbox, SandboxLayer,
-    Secrets, Server, Sessions, Storage, Supervisor, Telemetry,
+    Audit, ConfiguredModel, ConfiguredProvider, Database, Egress, Inference, LogFormat, Organisation, Sandbox,
+    SandboxLayer, Secrets, Server, Sessions, Storage, Supervisor, Telemetry, Tls,
 };
 
 /// Everything that was set, checked.
@@ -20,6 +20,7 @@ pub use sections::{
 #[serde(deny_unknown_fields)]
 pub struct Config {
     pub server: Server,
+    pub tls: Tls,
     pub database: Database,
     pub storage: Storage,
     pub organisation: Organisation,
@@ -28,6 +29,7 @@ pub struct Config {
     pub sandbox: Sandbox,
     pub sessions: Sessions,
     pub secrets: Secrets,
+    pub audit: Audit,
     pub telemetry: Telemetry,
     pub supervisor: Supervisor,
 }

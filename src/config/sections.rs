@@ -79,7 +79,7 @@ macro_rules! section {
 section! {
     /// Where the server listens.
     Server "server" {
-        /// The address to listen on. Put a reverse proxy with TLS in front of it before it leaves loopback.
+        /// The address to listen on. Before it leaves loopback set `tls`, or put a reverse proxy with TLS in front of it.
         host: String = Text Default("127.0.0.1"),
         /// The port to listen on.
         port: u16 = Number Default("8080"),
@@ -93,10 +93,25 @@ section! {
 }
 
 section! {
+    /// TLS in the server itself. Without it, put a reverse proxy in front.
+    Tls "tls" {
+        /// The server's certificate and then those that signed it, in PEM. Read again when the file changes.
+        certificate: Option<PathBuf> = Text Optional("/etc/renderkeep/tls/server.pem"),
+        /// Its key, in PEM.
+        key: Option<PathBuf> = Text Optional("/etc/renderkeep/tls/server.key"),
+        /// Where plain HTTP is sent on from, if anywhere.
+        redirect: Option<SocketAddr> = Text Optional("0.0.0.0:80"),
+    }
+}
+
+section! {
     /// PostgreSQL 15 or newer. `renderkeep up` brings its own.
     Database "database" {
         /// How to reach it; percent-encode the slashes of a socket's directory.
         url: SecretString = Secret Required("postgres://renderkeep@%2Frun%2Fpostgresql/renderkeep"),
+        /// The same database as the role that owns the tables: used for migrations and to give the role of `url` the
+        /// rights it needs, and not one more. Without it the role of `url` must own everything.
+        owner_url: Option<SecretString> = Secret Optional("postgres://renderkeep_owner@%2Frun%2Fpostgresql/renderkeep"),
         /// Connections that one server process opens at most.
         connections: usize = Number Default("16"),
     }
@@ -240,6 +255,20 @@ section! {
 }
 
 section! {
+    /// Where signed checkpoints of the audit log go: to places that the database cannot change.
+    Audit "audit" {
+        /// A file that they are added to; best on another disk, or where a backup collects it.
+        checkpoint_file: Option<PathBuf> = Text Optional("/var/lib/renderkeep/audit/checkpoints.jsonl"),
+        /// The socket of the machine's log service.
+        syslog: Option<PathBuf> = Text Optional("/dev/log"),
+        /// One at the latest after so many entries,
+        checkpoint_entries: u32 = Number Default("1000"),
+        /// and after so many minutes in which something happened.
+        checkpoint_minutes: u32 = Number Default("5"),
+    }
+}
+
+section! {
     /// What the server tells about itself.
     Telemetry "telemetry" {
         /// How much is logged, by part: `info`, or `renderkeep=debug,info`.
@@ -287,8 +316,9 @@ impl TryFrom<String> for SandboxLayer {
 }
 
 /// Every section, in the order of the example. Those with a dot in their name are lists of tables.
-pub(super) const SECTIONS: [&Section; 13] = [
+pub(super) const SECTIONS: [&Section; 15] = [
     &Server::SECTION,
+    &Tls::SECTION,
     &Database::SECTION,
     &Storage::SECTION,
     &Organisation::SECTION,
@@ -299,6 +329,7 @@ pub(super) const SECTIONS: [&Section; 13] = [
     &Sandbox::SECTION,
     &Sessions::SECTION,
     &Secrets::SECTION,
+    &Audit::SECTION,
     &Telemetry::SECTION,
     &Supervisor::SECTION,
 ];

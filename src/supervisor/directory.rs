@@ -6,6 +6,7 @@
 //! secrets/              root_key, store.json: mode 0600, made once; whoever loses them loses what they seal
 //! keys/                 epoch keys and erasures: in no backup of postgres/
 //! postgres/ minio/      the data
+//! audit/                signed checkpoints of the audit log; copy them to another machine
 //! logs/                 what the children say
 //! run/                  ready.json and sockets; nothing in it outlives a run
 //! ```
@@ -33,7 +34,12 @@ use crate::{
 };
 
 pub(super) const DATABASE: &str = "renderkeep";
-pub(super) const DATABASE_USER: &str = "renderkeep";
+/// Made with the cluster; used to make what follows and for nothing else.
+pub(super) const DATABASE_SUPERUSER: &str = "renderkeep";
+/// Owns the tables and migrates.
+pub(super) const DATABASE_OWNER: &str = "renderkeep_owner";
+/// Serves.
+pub(super) const DATABASE_APPLICATION: &str = "renderkeep_app";
 const ROOT_KEY: &str = "secrets/root_key";
 const NEXT_ROOT_KEY: &str = "secrets/next_root_key";
 const BUCKET: &str = "renderkeep";
@@ -92,7 +98,7 @@ impl Directory {
     }
 
     fn prepare(&self) -> Result<(), Refusal> {
-        for name in ["secrets", "keys", "logs", "run", "minio"] {
+        for name in ["secrets", "keys", "logs", "run", "minio", "audit"] {
             let path = self.path.join(name);
             files::make_directory(&path).map_err(|error| Refusal::io("cannot be made", &path, &error))?;
         }
@@ -186,7 +192,8 @@ impl Kept {
         sources
             .flag("server.host", "127.0.0.1")
             .flag("server.port", self.ports.http.to_string())
-            .flag("database.url", self.database_url(DATABASE))
+            .flag("database.url", self.database_url(DATABASE_APPLICATION, DATABASE))
+            .flag("database.owner_url", self.database_url(DATABASE_OWNER, DATABASE))
             .flag("storage.endpoint", format!("http://127.0.0.1:{}", self.ports.minio))
             .flag("storage.bucket", BUCKET)
             .flag("storage.access_key", self.access_key.expose_secret())
@@ -194,6 +201,7 @@ impl Kept {
             .flag("storage.directory", self.store().to_string_lossy())
             .flag("secrets.root_key", self.root_key.expose_secret())
             .flag("secrets.epoch_keys", self.path.join("keys").to_string_lossy())
+            .preset("audit.checkpoint_file", self.path.join("audit/checkpoints.jsonl").to_string_lossy())
     }
 
     /// Makes the root key that is to follow, unless an earlier change of it was cut short.
@@ -232,10 +240,10 @@ impl Kept {
         self.path.join("logs").join(part).with_extension("log")
     }
 
-    pub(super) fn database_url(&self, name: &str) -> String {
+    pub(super) fn database_url(&self, role: &str, name: &str) -> String {
         let run = self.run();
         let socket: String = url::form_urlencoded::byte_serialize(run.as_os_str().as_encoded_bytes()).collect();
-        format!("postgres://{DATABASE_USER}@{}/{name}", socket.replace('+', "%20"))
+        format!("postgres://{role}@{}/{name}", socket.replace('+', "%20"))
     }
 }
 
@@ -315,7 +323,7 @@ mod tests {
         let first = Directory::open(dir.path()).unwrap().keep(4321).unwrap();
         let again = Directory::open(dir.path()).unwrap().keep(4321).unwrap();
         assert_eq!(first.ports, again.ports);
-        assert_eq!(first.database_url("x"), again.database_url("x"));
+        assert_eq!(first.database_url("x", "y"), again.database_url("x", "y"));
         use secrecy::ExposeSecret;
         assert_eq!(first.root_key.expose_secret(), again.root_key.expose_secret());
     }

@@ -14,9 +14,13 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Kept, Refusal,
     child::{Running, Spec, Watch},
+    directory::{DATABASE, DATABASE_APPLICATION, DATABASE_OWNER, DATABASE_SUPERUSER},
     on_path,
 };
-use crate::{config::Config, platform::db::migrate};
+use crate::{
+    config::Config,
+    platform::db::{migrate, roles},
+};
 
 const OLDEST: u32 = 15;
 /// Where Debian's packages put each major version.
@@ -75,7 +79,7 @@ pub(super) fn plan(kept: &Kept, config: &Config) -> Result<Plan, Refusal> {
         // After a power cut it first reads its log again.
         start_within: Duration::from_secs(300),
     };
-    Ok(Plan { spec, programs, data, server_url: kept.database_url("postgres") })
+    Ok(Plan { spec, programs, data, server_url: kept.database_url(DATABASE_SUPERUSER, "postgres") })
 }
 
 impl Plan {
@@ -85,11 +89,16 @@ impl Plan {
         }
         self.settle().await?;
         let running = self.spec.start(async || self.answers().await, watch, stop).await?;
-        if let Err(error) = migrate::ensure_database(&self.server_url, super::directory::DATABASE).await {
+        if let Err(error) = self.make_database().await {
             running.end().await;
             return Err(Refusal::new(format!("The database could not be made: {error}. Look into its log.")));
         }
         Ok(running)
+    }
+
+    async fn make_database(&self) -> Result<(), migrate::MigrateError> {
+        roles::ensure(&self.server_url, &[DATABASE_OWNER, DATABASE_APPLICATION]).await?;
+        migrate::ensure_database(&self.server_url, DATABASE, DATABASE_OWNER).await
     }
 
     pub async fn answers(&self) -> bool {
@@ -106,7 +115,7 @@ impl Plan {
         let arguments = ["--auth-local=trust", "--auth-host=reject", "--locale=C.UTF-8", "--data-checksums"];
         let spec = Spec {
             program: self.programs.join("initdb"),
-            arguments: [OsString::from("-D"), new.clone().into(), "-U".into(), super::directory::DATABASE_USER.into()]
+            arguments: [OsString::from("-D"), new.clone().into(), "-U".into(), DATABASE_SUPERUSER.into()]
                 .into_iter()
                 .chain(arguments.map(OsString::from))
                 .collect(),

@@ -1,6 +1,9 @@
 //! `run/ready.json`: how programs find a running server. It is there only while the server answers.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde::Serialize;
 
@@ -9,6 +12,9 @@ use super::{Pids, Ports, Refusal, directory::write_json};
 #[derive(Clone, Debug, Serialize)]
 pub struct Ready {
     pub url: String,
+    /// The certificate of the authority that signed ours, when it is our own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
     pub version: &'static str,
     /// RFC 3339.
     pub started_at: String,

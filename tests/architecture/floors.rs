@@ -32,8 +32,8 @@ const PLATFORM: &[(&str, u8)] = &[
     ("db", 1),
     ("signals", 2),
     ("pictures", 2),
-    ("audit", 3),
-    ("jobs", 4),
+    ("jobs", 3),
+    ("audit", 4),
     ("keyring", 5),
     ("idempotency", 5),
     ("egress", 5),
@@ -42,7 +42,7 @@ const PLATFORM: &[(&str, u8)] = &[
 ];
 
 /// `Platform`, the bundle of all parts, is named by parts that hand it to rooms, repeat work of their own, or look at all.
-const BUNDLE: &[&str] = &["jobs", "telemetry", "idempotency", "keyring"];
+const BUNDLE: &[&str] = &["jobs", "audit", "telemetry", "idempotency", "keyring"];
 
 fn findings(source: &Source) -> Vec<String> {
     paths::mentions(source)

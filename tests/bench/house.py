@@ -76,7 +76,7 @@ def serve(data, house, port):
     socket = str(data / "run").replace("/", "%2F")
     settings = {
         "SERVER__PORT": str(port),
-        "DATABASE__URL": f"postgres://renderkeep@{socket}/renderkeep",
+        "DATABASE__URL": f"postgres://renderkeep_app@{socket}/renderkeep",
         "STORAGE__ENDPOINT": f"http://127.0.0.1:{house['ports']['minio']}",
         "STORAGE__ACCESS_KEY": keys["access_key"],
         "STORAGE__SECRET_KEY": keys["secret_key"],

@@ -166,7 +166,7 @@ async fn asvs_v6_3_8_an_unknown_mail_gets_the_answer_of_a_wrong_password() {
     for error in [&wrong, &unknown, &no_mail] {
         assert_eq!((error.code(), error.to_string()), ("auth.do_not_match", wrong.to_string()));
     }
-    let refused = rows(&test, "select reason, details->>'network' from audit_entries where outcome = 'refused'").await;
+    let refused = rows(&test, "select reason, network from audit_entries where outcome = 'refused'").await;
     assert_eq!(refused.len(), 3);
     let all = rows(&test, "select a::text || coalesce(f.account_hash::text, '') from audit_entries a left join sign_in_failures f on true").await;
     assert!(all.iter().all(|row| !row.get::<_, String>(0).contains("example.org")), "no mail in the audit log");
@@ -459,7 +459,7 @@ async fn whoever_loses_access_is_told_of() {
     let app = &test.platform;
     let (mut heard, stop) = (app.signals.subscribe(), CancellationToken::new());
     let listening = tokio::spawn({
-        let (signals, url, stop) = (app.signals.clone(), test.database.url(), stop.clone());
+        let (signals, url, stop) = (app.signals.clone(), test.database.application_url(), stop.clone());
         async move { signals.listen(&url, stop).await }
     });
     assert_eq!(heard.recv().await.unwrap(), Signal::Missed);

@@ -90,7 +90,7 @@ impl File {
 
     /// With the database and the keys of a test.
     fn of(test: &TestPlatform) -> Self {
-        let settings = SETTINGS.replace(NOWHERE, &test.database.url());
+        let settings = SETTINGS.replace(NOWHERE, &test.database.application_url());
         Self::new(&format!("{settings}epoch_keys = {:?}\n", test.epochs.path()))
     }
 
@@ -128,7 +128,8 @@ fn the_version_is_told_to_people_and_to_programs() {
 #[test]
 fn help_names_every_command_and_is_a_result() {
     let help = run(&["--help"]);
-    let documented = ["up", "serve", "token", "user", "config", "keys", "migrate", "doctor", "openapi", "version"];
+    let documented =
+        ["up", "serve", "token", "user", "config", "keys", "audit", "ca", "migrate", "doctor", "openapi", "version"];
     let offered: Vec<_> = help.done().lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).collect();
     assert_eq!(
         offered.into_iter().filter(|word| !word.is_empty() && !word.starts_with('-')).collect::<Vec<_>>(),
@@ -353,6 +354,81 @@ async fn a_database_of_another_version_is_refused_with_what_to_do() {
     assert!(early.refused(1).contains("Run: renderkeep migrate."), "{}", early.err);
     assert!(file.run("migrate").done().ends_with("applied."));
     assert_eq!(file.run("migrate").done(), "The database is at this version already.");
+}
+
+#[test]
+fn a_key_of_another_certificate_is_said_by_config_check() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = dir.path().join("tls");
+    let ca = |words: &str| {
+        let arguments: Vec<&str> = words.split(' ').chain(["--directory", directory.to_str().unwrap()]).collect();
+        run(&arguments)
+    };
+    assert!(ca("ca issue").refused(1).contains("Make one with: renderkeep ca init."));
+    assert!(ca("ca init --name render.example.org").done().contains("SHA-256      "));
+    assert!(ca("ca show").done().contains("ca.pem"));
+    assert!(ca("ca issue --name render.example.com").refused(1).contains("may not sign for render.example.com"));
+    assert!(ca("ca issue --name render.example.org").done().contains("server.pem"));
+    let settings = |key: &str| {
+        let shown = directory.display();
+        format!("{SETTINGS}[tls]\ncertificate = \"{shown}/server.pem\"\nkey = \"{shown}/{key}\"\n")
+    };
+    assert_eq!(
+        File::new(&settings("server.key")).run("config check").done(),
+        "The configuration is complete and valid."
+    );
+    let wrong = File::new(&settings("ca.key")).run("config check");
+    assert!(wrong.refused(1).contains("does not belong to the first certificate"), "{}", wrong.err);
+    let half = File::new(&format!("{SETTINGS}[tls]\nkey = \"/x\"\n")).run("config check");
+    assert!(half.refused(1).contains("tls.certificate and tls.key belong together"), "{}", half.err);
+}
+
+#[tokio::test]
+async fn two_roles_are_enough_to_migrate_and_to_serve() {
+    // Makes the roles.
+    drop(support::platform().await);
+    let empty = postgres::Database::empty().await;
+    let both = format!("{}\"\nowner_url = \"{}", empty.application_url(), empty.owner_url());
+    let give = format!("alter database {} owner to renderkeep_owner", empty.url().rsplit('/').next().unwrap());
+    postgres::connect(&empty.url()).await.batch_execute(&give).await.unwrap();
+    let file = File::new(&SETTINGS.replace(NOWHERE, &both));
+    assert!(file.run("migrate").done().ends_with("applied."));
+    assert_eq!(file.run("migrate").done(), "The database is at this version already.");
+    let role = |file: &File| {
+        let report: Value = serde_json::from_str(&file.run("doctor --json").out).unwrap();
+        report["checks"].as_array().unwrap().iter().find(|check| check["part"] == "role").unwrap().clone()
+    };
+    assert_eq!(role(&file)["good"], true);
+    let alone = role(&File::new(&SETTINGS.replace(NOWHERE, &empty.owner_url())));
+    assert_eq!(alone["good"], false);
+    assert!(alone["advice"].as_str().unwrap().contains("database.owner_url"), "{alone}");
+}
+
+#[tokio::test]
+async fn the_audit_log_is_checked_and_exported_from_the_command_line() {
+    let (test, file) = founded().await;
+    let public = file.run("audit key").done().to_owned();
+    assert_eq!(public.len(), 64);
+    let lines = file.run("audit export --format jsonl").done().to_owned();
+    let last: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["action"], &last["actor_kind"]), (&"audit.export".into(), &"system".into()));
+    let csv = file.run("audit export --format csv").done().to_owned();
+    assert_eq!(csv.lines().count(), lines.lines().count() + 2, "a head, and the export before it");
+
+    let report: Value = serde_json::from_str(file.run("audit verify --json").done()).unwrap();
+    assert_eq!((&report["good"], &report["fault"]), (&true.into(), &Value::Null));
+    assert!(file.run(&format!("audit verify --key {public}")).done().starts_with("good  "));
+    let client = postgres::connect(&test.database.url()).await;
+    let tamper = "set session_replication_role = replica; update audit_entries set outcome = 'failed'
+        where id = (select entry_id from audit_chain where seq = 2)";
+    client.batch_execute(tamper).await.unwrap();
+    let found = file.run("audit verify --json");
+    assert_eq!(found.status, 1);
+    let report: Value = serde_json::from_str(&found.out).unwrap();
+    assert_eq!((&report["fault"]["sequence"], &report["fault"]["kind"]), (&2.into(), &"changed".into()));
+    assert!(file.run("audit verify").out.starts_with("BAD   at 2 (aud_"));
+    let missing = file.run("audit verify --checkpoints /nowhere/checkpoints.jsonl");
+    assert!(missing.refused(1).contains("/nowhere/checkpoints.jsonl cannot be read"));
 }
 
 #[test]

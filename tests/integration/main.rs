@@ -3,6 +3,7 @@
 
 mod access;
 mod accounts;
+mod audit;
 mod cli;
 mod config;
 mod doubles;
@@ -23,4 +24,5 @@ mod studio;
 mod supervisor;
 mod support;
 mod telemetry;
+mod tls;
 mod weight;

@@ -39,6 +39,25 @@ fn refused(output: &Output, sentence: &str) {
     assert!(output.stdout.is_empty());
 }
 
+#[tokio::test]
+#[expect(clippy::disallowed_types, reason = "a test calls the server as other programs do")]
+async fn with_tls_it_brings_its_own_authority() {
+    let place = Place::new();
+    let mut up = place.up_with(&["--tls"], &[]);
+    let ready = place.ready(&mut up, |_| true);
+    let url = ready["url"].as_str().unwrap();
+    assert!(url.starts_with("https://127.0.0.1:"), "{url}");
+    let root = fs::read(ready["ca"].as_str().unwrap()).unwrap();
+    let key = place.path().join("tls/server.key");
+    assert_eq!(fs::metadata(key).unwrap().permissions().mode() & 0o777, 0o600);
+    let trusting = reqwest::Client::builder().tls_certs_only([reqwest::Certificate::from_pem(&root).unwrap()]);
+    let answer = trusting.build().unwrap().get(format!("{url}/readyz")).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(reqwest::Client::new().get(format!("{url}/readyz")).send().await.is_err(), "others do not trust it");
+    up.signal(Signal::SIGTERM);
+    assert_eq!(up.end(), Some(0));
+}
+
 #[test]
 fn a_life_below_one_directory() {
     let place = Place::new();

@@ -58,7 +58,7 @@ pub async fn sign_in(
             }
             let session = open(tx, ctx, app, secret.id, &cookie, origin).await?;
             let act = Act::done("accounts.sign_in").by(secret.id).on("session", session);
-            audit::record(tx, ctx, act.details(json!({ "network": origin.network() }))).await?;
+            audit::record(tx, ctx, act.from_network(origin.network())).await?;
             let must_change_password = secret.must_change_password;
             Ok(SignedIn { cookie: cookie.clone(), session, person: secret.id, must_change_password })
         })
@@ -150,8 +150,8 @@ impl Attempt {
     ) -> Result<AccountsError, AccountsError> {
         app.db
             .write("accounts.refuse", async |tx| {
-                let details = json!({ "network": origin.network(), "tries": self.failures + 1 });
-                let act = Act::done("accounts.sign_in").outcome(Outcome::Refused).details(details);
+                let act = Act::done("accounts.sign_in").outcome(Outcome::Refused).from_network(origin.network());
+                let act = act.details(json!({ "tries": self.failures + 1 }));
                 let act = match &self.secret {
                     Some(secret) => act.on("person", secret.id),
                     None => act,

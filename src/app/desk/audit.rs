@@ -18,7 +18,7 @@ use crate::{
         http::audit as api,
         pages::views::{AuditPage, AuditRow, AuditSheet, Change, Outcome},
     },
-    platform::audit::{self, Entry, Filter},
+    platform::audit::{self, Entry, Filter, attest, export},
     web::{
         extract::{Query, path_id},
         format::{Chip, Pager, When},
@@ -121,6 +121,7 @@ pub async fn audit_page(
     };
     let log = Log { names: names(&guard, &entries.items, &actors, open.as_ref()).await?, look: &look, now };
     let actions = audit::actions(&app.db, &grant).await?;
+    let attested = attest::last(&mut *app.db.read().await?).await?;
     page::ok(&AuditPage {
         frame: frame.titled("Audit", Place::Admin),
         here: AdminPlace::Audit,
@@ -133,6 +134,7 @@ pub async fn audit_page(
         ),
         since: choices("Any time", SPANS.map(|(value, label, _)| (value, label)), &look.since),
         chips: log.chips(),
+        attested: attested.map(|last| (last.seq, When::new(last.at, now))),
         entries: entries.items.iter().map(|entry| log.row(entry)).collect(),
         pager: Pager {
             range: String::new(),
@@ -141,6 +143,23 @@ pub async fn audit_page(
         },
         sheet: open.as_ref().map(|entry| log.sheet(entry, &entries.items)),
     })
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Taken {
+    format: export::Format,
+}
+
+/// The whole log as a file, whatever the filters of the page: a part of a chain proves nothing.
+pub async fn export_audit(guard: Guard<AuditRead>, query: Query<Taken>) -> Result<HttpResponse, Problem> {
+    let format = query.value.format;
+    export::begin(&guard.ctx, &guard.app.db, &guard.grant()?, format).await?;
+    let name = format!("audit-{}.{}", guard.ctx.clock.today(), format.extension());
+    Ok(HttpResponse::Ok()
+        .content_type(format.media_type())
+        .insert_header(("Content-Disposition", format!("attachment; filename=\"{name}\"")))
+        .streaming(export::all(guard.app.db.clone(), format)))
 }
 
 async fn names(
@@ -263,7 +282,7 @@ fn told(entry: &Entry) -> Option<String> {
 }
 
 fn network(entry: &Entry) -> Option<String> {
-    entry.details.get("network")?.as_str().map(str::to_owned)
+    entry.network.clone()
 }
 
 fn end(entry: &Entry) -> Outcome {

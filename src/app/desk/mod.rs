@@ -34,6 +34,7 @@ pub fn routes() -> Vec<Route> {
         get(unknown::UNKNOWN, unknown::unknown_page),
         post("/admin/unknown/{id}", unknown::settle),
         get("/admin/audit", audit::audit_page),
+        get("/admin/audit/export", audit::export_audit),
         get(egress::EGRESS, egress::egress_page),
         get(egress::EXPORT, egress::egress_table),
         post("/admin/egress/destinations/{id}", egress::switch),

@@ -38,6 +38,8 @@ pub fn of_action(action: &str) -> String {
         "models.price" => "Price of a model set",
         "models.switch_on" => "Model switched on",
         "models.switch_off" => "Model switched off",
+        "audit.export" => "Audit log exported",
+        "audit.erase_notes" => "Reasons and networks erased",
         "egress.allow" => "Destination allowed",
         "egress.export" => "Egress ledger exported",
         "egress.switch_on" => "Destination switched on",

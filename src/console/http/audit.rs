@@ -122,6 +122,9 @@ pub struct AuditItem {
     outcome: String,
     #[schema(max_length = 1000)]
     reason: Option<String>,
+    /// Where a sign-in came from, without the host: `10.4.2.0/24`.
+    #[schema(max_length = 64)]
+    network: Option<String>,
     /// Ids, numbers and names of fields; no content.
     #[schema(value_type = Object)]
     details: serde_json::Value,
@@ -139,6 +142,7 @@ impl From<Entry> for AuditItem {
             action: entry.action,
             outcome: entry.outcome,
             reason: entry.reason,
+            network: entry.network,
             details: entry.details,
             request_id: entry.request_id,
         }

@@ -149,6 +149,8 @@ pub struct AuditPage {
     pub since: Vec<Choice>,
     /// The active filters; pressing one removes it.
     pub chips: Vec<Chip>,
+    /// The place that the newest checkpoint vouches for, and when it was signed.
+    pub attested: Option<(i64, When)>,
     pub entries: Vec<AuditRow>,
     pub pager: Pager,
     pub sheet: Option<AuditSheet>,
@@ -334,6 +336,7 @@ pub mod samples {
             outcomes: choices("Any outcome", &["Done", "Refused", "Failed"]),
             since: choices("Any time", &["Today", "7 days", "30 days"]),
             chips: vec![],
+            attested: Some((48_211, when("13:40"))),
             entries: vec![
                 entry(
                     "Cap changed",

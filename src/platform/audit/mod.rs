@@ -1,21 +1,34 @@
 //! The audit log: what was done, by whom, to what. A row commits with the act that it describes, or neither does.
 //!
-//! Rows name people and things by id and say what changed in words and numbers; they hold no personal content.
+//! Rows name people and things by id and say what changed in words and whole numbers. What may say more (a reason that
+//! somebody typed, the network of a sign-in) is a note beside them that can be erased. At commit the database puts every
+//! entry at the end of a hash chain; the application can add entries and can change nothing. Signed checkpoints of the
+//! chain go to where the database cannot reach. The encoding and what it proves: docs/audit.md.
 
-use chrono::{DateTime, Utc};
-use diesel::prelude::*;
+use diesel::{dsl::insert_into, sql_types};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::db::{DbError, Tx, schema::audit_entries::dsl as t};
 use crate::base::{
-    access::{AuditRead, Grant},
     ctx::{Actor, Ctx},
-    data_map::{Category, Column, OnDeletion, Retention, Table, Whose},
     ids::{AuditId, PersonId},
-    paging::{Page, PageRequest},
 };
+
+pub mod attest;
+mod chain;
+mod checkpoint;
+mod data_map;
+pub mod export;
+mod log;
+mod syslog;
+pub mod verify;
+
+pub use chain::{Entry, Linked, links, newest};
+pub use checkpoint::{Checkpoint, read as read_checkpoints};
+pub use data_map::DATA_MAP;
+pub use log::{By, Filter, actions, actors, find, list};
 
 /// An act to be recorded.
 #[derive(Debug)]
@@ -26,8 +39,15 @@ pub struct Act {
     pub action: &'static str,
     pub object: Option<(&'static str, Uuid)>,
     pub outcome: Outcome,
-    pub reason: Option<String>,
     pub details: Value,
+    pub note: Note,
+}
+
+/// What an entry says beside ids, and what can therefore be erased.
+#[derive(Clone, Debug, Default)]
+pub struct Note {
+    pub reason: Option<String>,
+    pub network: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +74,8 @@ impl Act {
             action,
             object: None,
             outcome: Outcome::Done,
-            reason: None,
             details: Value::Object(Default::default()),
+            note: Note::default(),
         }
     }
 
@@ -75,145 +95,57 @@ impl Act {
     }
 
     pub fn because(mut self, reason: impl Into<String>) -> Self {
-        self.reason = Some(reason.into());
+        self.note.reason = Some(reason.into());
         self
     }
 
-    /// Ids, numbers and names of fields; never content.
+    /// The network that a person came from.
+    pub fn from_network(mut self, network: impl Into<String>) -> Self {
+        self.note.network = Some(network.into());
+        self
+    }
+
+    /// Ids, whole numbers and names of fields; never content.
     pub fn details(mut self, details: Value) -> Self {
         self.details = details;
         self
     }
 }
 
-/// Writes the row in the transaction of the act.
+/// Writes the row in the transaction of the act. The database puts it into the chain when that commits.
 pub async fn record(tx: &mut Tx, ctx: &Ctx, act: Act) -> Result<(), DbError> {
-    let (kind, actor) = match (act.actor, &ctx.actor) {
+    let entry = Entry::new(ctx, act)?;
+    insert_into(t::audit_entries).values(entry).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Erases what entries by or about this person say beside ids, and records that. The chain stays whole: it has the hash
+/// of what is gone. Returns how many entries lost their note.
+pub async fn erase_notes(tx: &mut Tx, ctx: &Ctx, person: PersonId) -> Result<i64, DbError> {
+    let erased = diesel::select(audit_erase_notes(person.uuid())).get_result(&mut **tx).await?;
+    let details = serde_json::json!({ "entries": erased });
+    record(tx, ctx, Act::done(ERASE).on("person", person).details(details)).await?;
+    Ok(erased)
+}
+
+/// The act that accounts for notes which are gone.
+const ERASE: &str = "audit.erase_notes";
+
+#[diesel::declare_sql_function]
+extern "SQL" {
+    fn audit_erase_notes(person: sql_types::Uuid) -> sql_types::BigInt;
+}
+
+/// Who acted, as the log has it.
+fn actor(ctx: &Ctx, act: &Act) -> (&'static str, Option<Uuid>) {
+    match (act.actor, &ctx.actor) {
         (Some(person), _) => ("person", Some(person.uuid())),
         (None, Actor::Nobody) => ("nobody", None),
         (None, Actor::System(_)) => ("system", None),
         (None, Actor::Person(acting)) => ("person", Some(acting.person.uuid())),
-    };
-    diesel::insert_into(t::audit_entries)
-        .values((
-            t::id.eq(AuditId::new(&ctx.clock).uuid()),
-            t::at.eq(ctx.clock.now()),
-            t::actor_kind.eq(kind),
-            t::actor_id.eq(actor),
-            t::action.eq(act.action),
-            t::object_kind.eq(act.object.map(|(kind, _)| kind)),
-            t::object_id.eq(act.object.map(|(_, id)| id)),
-            t::outcome.eq(act.outcome.as_str()),
-            t::reason.eq(act.reason),
-            t::details.eq(act.details),
-            t::request_id.eq(ctx.request.as_str()),
-        ))
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
-}
-
-#[derive(Clone, Debug, Queryable, Selectable)]
-#[diesel(table_name = super::db::schema::audit_entries)]
-pub struct Entry {
-    pub id: Uuid,
-    pub at: DateTime<Utc>,
-    pub actor_kind: String,
-    pub actor_id: Option<Uuid>,
-    pub action: String,
-    pub object_kind: Option<String>,
-    pub object_id: Option<Uuid>,
-    pub outcome: String,
-    pub reason: Option<String>,
-    pub details: Value,
-    pub request_id: String,
-}
-
-/// What to look for; everything given must hold.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    pub actor: Option<By>,
-    pub action: Option<String>,
-    pub object: Option<Uuid>,
-    pub outcome: Option<Outcome>,
-    pub since: Option<DateTime<Utc>>,
-}
-
-/// Whose acts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
-    Person(Uuid),
-    System,
-}
-
-pub async fn list(
-    db: &super::db::Db,
-    _grant: &Grant<AuditRead>,
-    filter: &Filter,
-    page: &PageRequest,
-) -> Result<Page<Entry>, DbError> {
-    let mut query = t::audit_entries.order(t::id.desc()).limit(page.fetch()).select(Entry::as_select()).into_boxed();
-    if let Some(before) = page.before {
-        query = query.filter(t::id.lt(before));
     }
-    match filter.actor {
-        Some(By::Person(person)) => query = query.filter(t::actor_id.eq(person)),
-        Some(By::System) => query = query.filter(t::actor_kind.eq("system")),
-        None => {}
-    }
-    if let Some(action) = &filter.action {
-        query = query.filter(t::action.eq(action));
-    }
-    if let Some(object) = filter.object {
-        query = query.filter(t::object_id.eq(object));
-    }
-    if let Some(outcome) = filter.outcome {
-        query = query.filter(t::outcome.eq(outcome.as_str()));
-    }
-    if let Some(since) = filter.since {
-        query = query.filter(t::at.ge(since));
-    }
-    let rows = query.load(&mut *db.read().await?).await?;
-    Ok(Page::from_fetched(rows, page, |row| row.id))
 }
 
-pub async fn find(db: &super::db::Db, _grant: &Grant<AuditRead>, id: AuditId) -> Result<Option<Entry>, DbError> {
-    let found = t::audit_entries.find(id.uuid()).select(Entry::as_select());
-    Ok(found.first(&mut *db.read().await?).await.optional()?)
+fn new_id(ctx: &Ctx) -> Uuid {
+    AuditId::new(&ctx.clock).uuid()
 }
-
-/// Every action that was ever recorded, in order of the alphabet.
-pub async fn actions(db: &super::db::Db, _grant: &Grant<AuditRead>) -> Result<Vec<String>, DbError> {
-    let all = t::audit_entries.select(t::action).distinct().order(t::action).limit(200);
-    Ok(all.load(&mut *db.read().await?).await?)
-}
-
-/// Everybody who ever did something recorded.
-pub async fn actors(db: &super::db::Db, _grant: &Grant<AuditRead>) -> Result<Vec<Uuid>, DbError> {
-    let known = t::audit_entries.filter(t::actor_id.is_not_null());
-    let all = known.select(t::actor_id.assume_not_null()).distinct().limit(200);
-    Ok(all.load(&mut *db.read().await?).await?)
-}
-
-const KEPT: OnDeletion = OnDeletion::Keep("proves who did what; names people by id only");
-
-const fn entry(name: &'static str) -> Column {
-    Column::new(name, Category::Activity, Whose::Organisation, false, KEPT, Retention::Years(7))
-}
-
-pub const DATA_MAP: &[Table] = &[Table {
-    name: "audit_entries",
-    columns: &[
-        entry("id"),
-        entry("at"),
-        entry("actor_kind"),
-        entry("actor_id"),
-        entry("action"),
-        entry("object_kind"),
-        entry("object_id"),
-        entry("outcome"),
-        entry("reason"),
-        entry("details"),
-        entry("request_id"),
-    ],
-}];

@@ -90,6 +90,8 @@ pub enum Purpose {
     Throttle,
     /// The first owner's one-time password: the same at every start until it is changed, and stored nowhere.
     FirstPassword,
+    /// What the audit log's checkpoints are signed with.
+    AuditSigning,
 }
 
 impl Purpose {
@@ -106,6 +108,7 @@ impl Purpose {
             Self::ProviderSecret => b"renderkeep provider secret v1",
             Self::Throttle => b"renderkeep throttle v1",
             Self::FirstPassword => b"renderkeep first password v1",
+            Self::AuditSigning => b"renderkeep audit signing v1",
         }
     }
 }

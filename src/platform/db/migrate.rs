@@ -1,13 +1,17 @@
 //! Brings the database to this version's schema. Several servers may start together: one migrates, the others wait.
 
-use diesel::sql_types::{BigInt, Text};
+use diesel::{
+    migration::{Migration, MigrationSource},
+    pg::Pg,
+    sql_types::{BigInt, Text},
+};
 use diesel_async::{AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
 /// Any number that nobody else uses as an advisory lock.
-const LOCK: i64 = 0x7265_6e64_6572;
+pub(super) const LOCK: i64 = 0x7265_6e64_6572;
 
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
@@ -34,14 +38,24 @@ pub async fn run(url: &str) -> Result<usize, MigrateError> {
     .await?
 }
 
-/// How many migrations are missing.
+/// How many migrations are missing. Changes nothing, so any role may ask that can read.
 pub async fn pending(url: &str) -> Result<usize, MigrateError> {
-    let conn = AsyncPgConnection::establish(url).await?;
-    tokio::task::spawn_blocking(move || {
-        let mut harness = AsyncMigrationHarness::new(conn);
-        harness.pending_migrations(MIGRATIONS).map(|pending| pending.len()).map_err(MigrateError::Run)
-    })
-    .await?
+    let mut conn = AsyncPgConnection::establish(url).await?;
+    let begun = diesel::sql_query("select 1 from pg_tables where schemaname = 'public' and tablename = $1");
+    let begun = begun.bind::<Text, _>("__diesel_schema_migrations").execute(&mut conn).await? > 0;
+    let applied: Vec<Applied> = match begun {
+        true => diesel::sql_query("select version from __diesel_schema_migrations").load(&mut conn).await?,
+        false => Vec::new(),
+    };
+    let known: Vec<Box<dyn Migration<Pg>>> = MIGRATIONS.migrations().map_err(MigrateError::Run)?;
+    let is_applied = |version: String| applied.iter().any(|applied| applied.version == version);
+    Ok(known.iter().filter(|known| !is_applied(known.name().version().to_string())).count())
+}
+
+#[derive(diesel::QueryableByName)]
+struct Applied {
+    #[diesel(sql_type = Text)]
+    version: String,
 }
 
 #[derive(diesel::QueryableByName)]
@@ -64,12 +78,12 @@ pub async fn answers(url: &str) -> bool {
 }
 
 /// Makes the database `name` unless it is there. `server` is the address of any other database of the same server;
-/// `name` is ours, never a caller's.
-pub async fn ensure_database(server: &str, name: &'static str) -> Result<(), MigrateError> {
+/// the names are ours, never a caller's.
+pub async fn ensure_database(server: &str, name: &'static str, owner: &'static str) -> Result<(), MigrateError> {
     let mut conn = AsyncPgConnection::establish(server).await?;
     let known = diesel::sql_query("select 1 from pg_database where datname = $1").bind::<Text, _>(name);
     if known.execute(&mut conn).await? == 0 {
-        diesel::sql_query(format!("create database {name}")).execute(&mut conn).await?;
+        diesel::sql_query(format!("create database {name} owner {owner}")).execute(&mut conn).await?;
     }
     Ok(())
 }

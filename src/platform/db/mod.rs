@@ -17,9 +17,13 @@ use diesel_async::{
 };
 
 use super::crypto::CryptoError;
-use crate::base::error::{Fault, Kind};
+use crate::base::{
+    error::{Fault, Kind},
+    random::NoRandomness,
+};
 
 pub mod migrate;
+pub mod roles;
 #[rustfmt::skip]
 pub mod schema;
 
@@ -53,6 +57,8 @@ pub enum DbError {
     Query(#[source] diesel::result::Error),
     #[error("What is stored cannot be opened with this server's keys.")]
     Unreadable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("The operating system gave no random bytes. Nothing was changed; try again.")]
+    Random(#[from] NoRandomness),
 }
 
 impl DbError {
@@ -72,7 +78,7 @@ impl Fault for DbError {
         match self {
             Self::Unreachable(_) => Kind::Unavailable,
             Self::Query(error) if is_outage(error) => Kind::Unavailable,
-            Self::Query(_) | Self::Unreadable(_) => Kind::Internal,
+            Self::Query(_) | Self::Unreadable(_) | Self::Random(_) => Kind::Internal,
         }
     }
     fn code(&self) -> &'static str {

@@ -64,6 +64,23 @@ diesel::table! {
 }
 
 diesel::table! {
+    audit_chain (seq) {
+        seq -> BigInt,
+        entry_id -> Uuid,
+        hash -> Binary,
+    }
+}
+
+diesel::table! {
+    audit_checkpoints (seq) {
+        seq -> BigInt,
+        hash -> Binary,
+        at -> Timestamptz,
+        signature -> Binary,
+    }
+}
+
+diesel::table! {
     audit_entries (id) {
         id -> Uuid,
         at -> Timestamptz,
@@ -73,9 +90,22 @@ diesel::table! {
         object_kind -> Nullable<Text>,
         object_id -> Nullable<Uuid>,
         outcome -> Text,
-        reason -> Nullable<Text>,
         details -> Jsonb,
         request_id -> Text,
+        reason -> Nullable<Text>,
+        network -> Nullable<Text>,
+        note_salt -> Nullable<Binary>,
+        note_digest -> Nullable<Binary>,
+        digest -> Binary,
+    }
+}
+
+diesel::table! {
+    audit_signing_keys (server_id) {
+        server_id -> Uuid,
+        public_key -> Binary,
+        sealed_key -> Binary,
+        created_at -> Timestamptz,
     }
 }
 
@@ -508,7 +538,10 @@ diesel::allow_tables_to_appear_in_same_query!(
     asset_thumbnails,
     assets,
     attempts,
+    audit_chain,
+    audit_checkpoints,
     audit_entries,
+    audit_signing_keys,
     cap_windows,
     caps,
     egress_calls,

@@ -61,7 +61,7 @@ impl TestApp {
         self.url = format!("http://{}", listener.local_addr().unwrap());
         self.stop = CancellationToken::new();
         // A pool of its own: connections belong to the runtime that opened them.
-        let db = Db::new(&self.database_url(), 8).unwrap();
+        let db = Db::new(&self.database.database.application_url(), 8).unwrap();
         let way = Way::of(&self.platform.config.egress).unwrap();
         let egress = Egress::new(db.clone(), self.platform.clock.clone(), self.platform.signals.clone(), way);
         let platform = Platform { db, egress, ..self.platform.clone() };

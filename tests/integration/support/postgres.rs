@@ -17,12 +17,16 @@ use std::{
 };
 
 use nix::unistd::geteuid;
-use renderkeep::platform::db::{Db, migrate};
+use renderkeep::platform::db::{Db, migrate, roles};
 use tokio::sync::OnceCell;
 use tokio_postgres::NoTls;
 
 /// The user `nobody`: Postgres refuses to run as root.
 const NOBODY: u32 = 65534;
+
+const SUPERUSER: &str = "renderkeep";
+const OWNER: &str = "renderkeep_owner";
+const APPLICATION: &str = "renderkeep_app";
 
 /// Starts the server, says so, and stops it when the tests are gone.
 const GUARD: &str = r#"
@@ -57,8 +61,13 @@ impl Database {
         static TEMPLATE: OnceCell<()> = OnceCell::const_new();
         TEMPLATE
             .get_or_init(async || {
-                execute("postgres", "create database template_renderkeep").await;
-                migrate::run(&url("template_renderkeep")).await.expect("the migrations apply");
+                // As `up` does, so that a right which the application lacks is missed by whatever test needs it.
+                roles::ensure(&url("postgres"), &[OWNER, APPLICATION]).await.expect("the roles");
+                execute("postgres", &format!("create database template_renderkeep owner {OWNER}")).await;
+                let owner = url_as(OWNER, "template_renderkeep");
+                let application = url_as(APPLICATION, "template_renderkeep");
+                migrate::run(&owner).await.expect("the migrations apply");
+                roles::grant(&owner, &application).await.expect("the application has its rights");
             })
             .await;
         Self::from_template("template_renderkeep").await
@@ -73,12 +82,25 @@ impl Database {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
         let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         execute("postgres", &format!("create database {name} template {template}")).await;
-        let db = Db::new(&url(&name), 8).expect("a pool");
+        // An empty one has nothing yet that the application could have rights to.
+        let role = if template == "template0" { SUPERUSER } else { APPLICATION };
+        let db = Db::new(&url_as(role, &name), 8).expect("a pool");
         Self { db, name }
     }
 
+    /// As a superuser, who may also do what nobody should: for what a test does behind the server's back.
     pub fn url(&self) -> String {
         url(&self.name)
+    }
+
+    /// As the server itself.
+    pub fn application_url(&self) -> String {
+        url_as(APPLICATION, &self.name)
+    }
+
+    /// As the role that owns the tables.
+    pub fn owner_url(&self) -> String {
+        url_as(OWNER, &self.name)
     }
 
     /// What `pg_dump` says of the schema, without what differs from run to run.
@@ -130,7 +152,11 @@ async fn execute(database: &str, statement: &str) {
 }
 
 fn url(database: &str) -> String {
-    format!("postgres://renderkeep@{}/{database}", server().dir.to_string_lossy().replace('/', "%2F"))
+    url_as(SUPERUSER, database)
+}
+
+fn url_as(role: &str, database: &str) -> String {
+    format!("postgres://{role}@{}/{database}", server().dir.to_string_lossy().replace('/', "%2F"))
 }
 
 fn server() -> &'static Server {

@@ -98,7 +98,12 @@ impl Place {
     /// Starts it with these variables; `ready` says when it answers. Its port is its own: the usual one goes to whoever
     /// comes first, and could be another's at the next start.
     pub fn up(&self, environment: &[(&str, &str)]) -> Up {
-        let mut command = self.command(&["up", "--port", "0"]);
+        self.up_with(&[], environment)
+    }
+
+    /// With more arguments.
+    pub fn up_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Up {
+        let mut command = self.command(&[&["up", "--port", "0"], arguments].concat());
         command.envs(environment.iter().copied()).stdin(Stdio::null()).stdout(Stdio::null());
         Up(command.spawn().unwrap())
     }
