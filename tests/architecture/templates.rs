@@ -1,4 +1,5 @@
-//! Templates hold no script, no style and no unescaped text: the content security policy allows none of them.
+//! Templates hold no script, no style and no unescaped text: the content security policy allows none of them. And no
+//! picture as a stranger sent it.
 
 fn findings(path: &str, text: &str) -> Vec<String> {
     text.lines()
@@ -27,7 +28,16 @@ fn faults(line: &str) -> Vec<&'static str> {
     {
         faults.push("an inline script: the policy refuses it; write a module of src/web/static/modules");
     }
+    if lower.match_indices("<img").any(|(at, _)| source(&lower, at).contains("/content")) {
+        faults.push("a file as it came: pages show small pictures that were made of it; use its thumbnail");
+    }
     faults
+}
+
+/// The address of the picture in the tag that begins here.
+fn source(line: &str, at: usize) -> &str {
+    let rest = line.get(at..).unwrap_or_default();
+    rest.split_once("src=\"").and_then(|(_, rest)| rest.split_once('"')).map_or("", |(address, _)| address)
 }
 
 fn tag(line: &str, at: usize) -> &str {
@@ -66,6 +76,7 @@ fn bad_samples_are_found() {
         ("<a hx-on:click=\"go()\">", "inline handler"),
         ("<script>go()</script>", "inline script"),
         ("<a href=\"javascript:go()\">", "inline script"),
+        ("<p>x</p><img alt=\"\" src=\"/api/v1/assets/{{ id }}/content\">", "a file as it came"),
     ] {
         crate::finds(&findings("x.html", sample), word);
     }

@@ -50,6 +50,10 @@ async fn the_page_of_a_picture_says_what_is_known() {
     let text = String::from_utf8(page.body.to_vec()).unwrap();
     assert_eq!(page.status, 200, "{text}");
     assert!(text.contains("Lake at dawn.png") && text.contains("90 × 60 px") && text.contains("Uploaded"));
+    // The picture is shown small and anew; the file itself is only for saving.
+    let id = made["id"].as_str().unwrap();
+    assert!(text.contains(&format!("<img src=\"/api/v1/assets/{id}/thumbnail?size=1440\"")), "{text}");
+    assert!(text.contains(&format!("href=\"/api/v1/assets/{id}/content\" download=")));
     assert_eq!(app.member("jonas@example.org").await.get(page_of(&made).as_str()).await.status, 404);
 }
 

@@ -21,6 +21,8 @@ async fn pictures_come_as_base64_or_address() {
     let reply = owner.post("/v1/images/generations", &body).await;
     let address = reply.json()["data"][0]["url"].as_str().unwrap().to_owned();
     let fetched = app.anybody().http.get(&address).send().await.unwrap();
+    assert_eq!(fetched.headers()["content-disposition"], "attachment");
+    assert!(fetched.headers()["content-security-policy"].to_str().unwrap().contains("sandbox"));
     assert_eq!(fetched.bytes().await.unwrap().as_ref(), picture);
     let forged = address.replace("until=", "until=9");
     assert_eq!(app.anybody().http.get(&forged).send().await.unwrap().status(), 404);

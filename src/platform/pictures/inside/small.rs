@@ -18,7 +18,7 @@ use super::{
     read::Decoded,
 };
 
-/// libwebp's effort. 2 costs as much time as a JPEG; more costs more than twice that for 4 % (docs/performance.md).
+/// libwebp's effort. 2 costs as much time as a JPEG; 4 costs more than twice that for 4 % (docs/performance.md).
 const EFFORT: i32 = 2;
 /// Of the JPEG for callers that take no WebP: where artefacts begin to show.
 const JPEG_QUALITY: u8 = 82;
