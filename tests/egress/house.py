@@ -56,6 +56,9 @@ def sweep():
         maker = int(name[len(PREFIX) :].split("-")[0])
         if maker == os.getpid() or not Path(f"/proc/{maker}").exists():
             remove(name)
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        if not Path(f"/proc/{folder.name[len(PREFIX):].split('-')[0]}").exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove(namespace):
@@ -69,7 +72,7 @@ def remove(namespace):
 
 class House:
     def __init__(self):
-        self.folder = Path(tempfile.mkdtemp(prefix="renderkeep-egress-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
         self.folder.chmod(0o755)
         self.inside, self.outside, self.desk = (f"{PREFIX}{os.getpid()}-{name}" for name in ("in", "out", "desk"))
         self.children = []

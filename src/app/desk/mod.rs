@@ -15,7 +15,7 @@ mod words;
 use actix_web::http::StatusCode;
 
 use crate::{
-    console::http::egress::EgressQuery,
+    console::http::egress::WhichCalls,
     web::{
         document::operation,
         format::address,
@@ -40,7 +40,7 @@ pub fn routes() -> Vec<Route> {
         post("/admin/egress/destinations/{id}", egress::switch),
         get("/api/v1/admin/egress/export", egress::export_egress).documented(
             operation("egress", "The same calls as a table, newest first; the export is audited")
-                .query::<EgressQuery>()
+                .query::<WhichCalls>()
                 .answers_bytes(StatusCode::OK, "text/csv", "Every call that fits, below a head."),
         ),
         get(providers::PROVIDERS, providers::providers_page),

@@ -37,7 +37,7 @@ pub fn routes() -> Vec<Route> {
         ),
         get("/api/v1/admin/egress/days", list_days).documented(
             operation("egress", "What left on each day to each destination, newest first")
-                .query::<EgressQuery>()
+                .query::<WhichCalls>()
                 .lists::<DayItem>("The newest 5,000 sums; there are no more pages."),
         ),
         get("/api/v1/admin/egress/destinations", list_destinations).documented(
@@ -79,6 +79,35 @@ pub struct EgressQuery {
 }
 
 impl EgressQuery {
+    fn filter(&self) -> Result<Filter, Invalid> {
+        let Self { destination, purpose, person, generation, outcome, status, .. } = *self;
+        let (since, until) = (self.since.clone(), self.until.clone());
+        WhichCalls { destination, purpose, person, generation, outcome, status, since, until }.filter()
+    }
+}
+
+/// The same calls where there are no pages: sums and tables.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct WhichCalls {
+    destination: Option<DestinationId>,
+    #[param(inline)]
+    purpose: Option<Purpose>,
+    person: Option<PersonId>,
+    generation: Option<GenerationId>,
+    outcome: Option<Outcome>,
+    /// Status of the answer.
+    #[param(minimum = 100, maximum = 999)]
+    status: Option<u16>,
+    /// Only calls from this time on, RFC 3339.
+    #[param(max_length = 64, format = DateTime)]
+    since: Option<String>,
+    /// Only calls before this time, RFC 3339.
+    #[param(max_length = 64, format = DateTime)]
+    until: Option<String>,
+}
+
+impl WhichCalls {
     pub fn filter(&self) -> Result<Filter, Invalid> {
         Ok(Filter {
             destination: self.destination,
@@ -226,7 +255,7 @@ async fn list_egress(guard: Guard<EgressRead>, query: Query<EgressQuery>) -> Res
     Ok(HttpResponse::Ok().json(query.list(&guard.app.keys, EGRESS, entries.map(EgressItem::from))))
 }
 
-async fn list_days(guard: Guard<EgressRead>, query: Query<EgressQuery>) -> Result<HttpResponse, Problem> {
+async fn list_days(guard: Guard<EgressRead>, query: Query<WhichCalls>) -> Result<HttpResponse, Problem> {
     let days = ledger::days(&guard.app.db, &guard.grant()?, &query.value.filter()?).await?;
     let items: Vec<DayItem> = days.into_iter().map(Into::into).collect();
     Ok(HttpResponse::Ok().json(List { items, next_cursor: None }))

@@ -109,6 +109,8 @@ pub enum CallStatus {
     Open,
     /// Not let out, and why: "private address".
     Refused(String),
+    /// Broken off here, and why: "switched off during the call".
+    Stopped(String),
     /// No answer: "connection lost".
     Failed(String),
 }
@@ -118,7 +120,7 @@ impl CallStatus {
         match self {
             Self::Answered(..400) => "plain",
             Self::Open => "line",
-            Self::Refused(_) => "warn",
+            Self::Refused(_) | Self::Stopped(_) => "warn",
             Self::Answered(_) | Self::Failed(_) => "bad",
         }
     }
@@ -127,7 +129,7 @@ impl CallStatus {
         match self {
             Self::Answered(..400) => "ok",
             Self::Open => "clock",
-            Self::Refused(_) => "none",
+            Self::Refused(_) | Self::Stopped(_) => "none",
             Self::Answered(_) | Self::Failed(_) => "bad",
         }
     }
@@ -137,6 +139,7 @@ impl CallStatus {
             Self::Answered(status) => status.to_string(),
             Self::Open => "Open".into(),
             Self::Refused(why) => format!("Refused: {why}"),
+            Self::Stopped(why) => format!("Stopped: {why}"),
             Self::Failed(why) => format!("Failed: {why}"),
         }
     }
@@ -161,9 +164,10 @@ mod tests {
             CallStatus::Answered(204),
             CallStatus::Answered(400),
             CallStatus::Refused("x".into()),
+            CallStatus::Stopped("x".into()),
             CallStatus::Failed("x".into()),
         ]
         .map(|status| status.kind());
-        assert_eq!(kinds, ["plain", "bad", "warn", "bad"]);
+        assert_eq!(kinds, ["plain", "bad", "warn", "warn", "bad"]);
     }
 }

@@ -151,7 +151,9 @@ async fn filters_and_sums_agree() {
     let oldest: chrono::DateTime<chrono::Utc> = newest.parse().unwrap();
     let until = (oldest + chrono::Duration::minutes(10)).format("%Y-%m-%dT%H:%M:%SZ");
     assert_eq!(get(&format!("?until={until}")).await.len(), 10, "before, not at");
-    for query in ["?until=yesterday", "?purpose=mail", "/days?until=1", "/export?since=1"] {
+    for query in
+        ["?until=yesterday", "?purpose=mail", "/days?until=1", "/export?since=1", "/days?limit=5", "/export?cursor=x"]
+    {
         assert_eq!(owner.get(&format!("{EGRESS}{query}")).await.status, 422, "{query}");
     }
     let days = get("/days").await;

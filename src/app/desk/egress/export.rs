@@ -17,7 +17,7 @@ use crate::{
         ids::PersonId,
         paging::{Page, PageRequest},
     },
-    console::http::egress::EgressQuery,
+    console::http::egress::WhichCalls,
     platform::{
         Platform,
         audit::{self, Act},
@@ -55,7 +55,7 @@ pub async fn egress_table(guard: Guard<EgressRead>, query: Query<Look>) -> Resul
 }
 
 /// What the API lists.
-pub async fn export_egress(guard: Guard<EgressRead>, query: Query<EgressQuery>) -> Result<HttpResponse, Problem> {
+pub async fn export_egress(guard: Guard<EgressRead>, query: Query<WhichCalls>) -> Result<HttpResponse, Problem> {
     answer(&guard, query.value.filter()?).await
 }
 

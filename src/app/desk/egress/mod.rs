@@ -273,6 +273,7 @@ fn status(entry: &Entry) -> CallStatus {
     match (entry.outcome, entry.status.and_then(|status| u16::try_from(status).ok())) {
         (Outcome::Open, _) => CallStatus::Open,
         (Outcome::Refused, _) => CallStatus::Refused(reason),
+        (Outcome::Cancelled, _) => CallStatus::Stopped(reason),
         (Outcome::Answered, Some(status)) => CallStatus::Answered(status),
         _ => CallStatus::Failed(reason),
     }
