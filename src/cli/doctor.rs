@@ -81,7 +81,7 @@ pub(super) async fn doctor(doctor: Doctor) -> anyhow::Result<ExitCode> {
 
 async fn examine(place: &Place, config: Config) -> Vec<Check> {
     let mut checks = vec![good("configuration", "It is complete and valid.")];
-    checks.extend(permissions(place));
+    checks.extend(permissions(place, &config));
     checks.extend(place.data().or(config.storage.directory.as_deref()).map(disk));
     checks.push(decoders(&config.sandbox).await);
     let url = config.database.url.expose_secret().to_owned();
@@ -218,12 +218,13 @@ fn attested(config: &Config) -> Check {
 }
 
 /// Files with secrets are for their owner's eyes only.
-fn permissions(place: &Place) -> Option<Check> {
-    let in_data = ["secrets", "secrets/root_key", "secrets/store.json", "config.toml"];
+fn permissions(place: &Place, config: &Config) -> Option<Check> {
+    let in_data = ["secrets", "secrets/root_key", "secrets/store.json", "tls/ca.key", "config.toml"];
     let files: Vec<PathBuf> = match place.data() {
         Some(data) => in_data.iter().map(|name| data.join(name)).collect(),
         None => place.file().into_iter().collect(),
     };
+    let files: Vec<PathBuf> = files.into_iter().chain(config.tls.key.clone()).collect();
     let files: Vec<PathBuf> = files.into_iter().filter(|file| file.exists()).collect();
     let open: Vec<String> = files.iter().filter(|file| is_open(file)).map(|file| file.display().to_string()).collect();
     match (files.is_empty(), open.is_empty()) {
