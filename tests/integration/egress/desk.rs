@@ -1,5 +1,6 @@
 //! What administrators see of the ledger and do with its destinations: through the API, on the page, as a table.
 
+use renderkeep::organisation;
 use serde_json::{Value, json};
 
 use super::*;
@@ -110,8 +111,13 @@ async fn a_table_holds_every_call_that_fits_and_no_formula() {
     let app = TestApp::start().await;
     let owner = app.owner().await;
     calls(&app, 1201).await;
+    let formula = "=HYPERLINK(\"http://x\";\"me\")";
+    let (keys, db) = (&app.platform.keys, &app.platform.db);
+    let person = organisation::ops::first_owner(&app.platform).await.unwrap().unwrap().id.uuid();
+    let key = keys.of(&mut db.read().await.unwrap(), person).await.unwrap();
+    let sealed = key.seal("people.name", person, formula.as_bytes()).unwrap();
     let client = postgres::connect(&app.database_url()).await;
-    client.batch_execute("update people set name = '=HYPERLINK(\"http://x\";\"me\")'").await.unwrap();
+    client.execute("update people set name = $1", &[&sealed]).await.unwrap();
     let got = owner.get(&format!("{EGRESS}/export")).await;
     assert_eq!((got.status, got.headers["content-type"].to_str().unwrap()), (200, "text/csv; charset=utf-8"));
     assert!(got.headers["content-disposition"].to_str().unwrap().starts_with("attachment; filename=\"egress-20"));
