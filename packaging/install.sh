@@ -2,7 +2,7 @@
 # Installs what the two commands need and this machine lacks. Each part is a function that returns at once when there is
 # nothing to do, so a second run makes no call to a package registry.
 #
-#   packaging/install.sh PART...     parts: compiler postgres minio chromium node browser-tests clients network testssl
+#   packaging/install.sh PART...     parts: compiler postgres minio versitygw chromium node browser-tests clients network testssl
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -51,6 +51,8 @@ postgres() {
 
 minio() { packaging/minio/build.sh; }
 
+versitygw() { packaging/versitygw/build.sh; }
+
 chromium() {
     [ -x /usr/bin/chromium ] && [ -d /usr/share/fonts/truetype/dejavu ] && return
     debian chromium chromium-sandbox fonts-dejavu-core
@@ -98,10 +100,10 @@ testssl() {
     debian testssl.sh python3
 }
 
-[ $# -gt 0 ] || fail "Say what to install: compiler postgres minio chromium node browser-tests clients network testssl"
+[ $# -gt 0 ] || fail "Say what to install: compiler postgres minio versitygw chromium node browser-tests clients network testssl"
 for part in "$@"; do
     case $part in
-        compiler | postgres | minio | chromium | node | browser-tests | clients | network | testssl) "$part" ;;
+        compiler | postgres | minio | versitygw | chromium | node | browser-tests | clients | network | testssl) "$part" ;;
         *) fail "There is no part called $part." ;;
     esac
 done

@@ -16,9 +16,14 @@ pub fn make_directory(path: &Path) -> io::Result<()> {
 }
 
 pub fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_as(file, bytes, 0o600)
+}
+
+/// The same for what others may read.
+pub fn write_as(file: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut new = file.as_os_str().to_owned();
     new.push(".new");
-    let mut open = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&new)?;
+    let mut open = OpenOptions::new().create(true).write(true).truncate(true).mode(mode).open(&new)?;
     open.write_all(bytes)?;
     give_to_owner(&open, file)?;
     open.sync_all()?;

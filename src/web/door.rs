@@ -139,5 +139,6 @@ fn finish(response: &mut ServiceResponse<BoxBody>, id: &RequestId) {
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
-    headers::protect(response.headers_mut(), page);
+    let host = response.request().connection_info().host().to_owned();
+    headers::protect(response.headers_mut(), &host, page);
 }

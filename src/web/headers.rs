@@ -27,7 +27,7 @@ pub const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 
 pub const DATA_POLICY: &str = "default-src 'none'; sandbox; frame-ancestors 'none'; base-uri 'none'";
 
 /// On every answer, errors included. What a handler set itself stays.
-pub fn protect(headers: &mut HeaderMap, page: bool) {
+pub fn protect(headers: &mut HeaderMap, host: &str, page: bool) {
     let policy = if page { PAGE_POLICY } else { DATA_POLICY };
     for (name, value) in [
         ("content-security-policy", policy),
@@ -44,6 +44,10 @@ pub fn protect(headers: &mut HeaderMap, page: bool) {
         if !headers.contains_key(&name) {
             headers.insert(name, HeaderValue::from_static(value));
         }
+    }
+    // Browsers keep this for the host, whatever the port: other servers under development would be out of reach.
+    if host == "localhost" || host.starts_with("localhost:") {
+        headers.remove("strict-transport-security");
     }
 }
 

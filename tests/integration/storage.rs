@@ -10,7 +10,7 @@ use renderkeep::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::minio;
+use crate::support::stores::{self, Program};
 
 const MIB: usize = 1024 * 1024;
 
@@ -19,8 +19,13 @@ macro_rules! contract {
         mod memory {
             $(#[tokio::test] async fn $rule() { super::$rule(&super::Memory::default()).await; })*
         }
-        mod minio_server {
-            $(#[tokio::test] async fn $rule() { super::$rule(&super::minio::shared().await.store().await).await; })*
+        mod minio {
+            use super::Program::Minio;
+            $(#[tokio::test] async fn $rule() { super::$rule(&super::stores::shared(Minio).await.store().await).await; })*
+        }
+        mod versitygw {
+            use super::Program::Versitygw;
+            $(#[tokio::test] async fn $rule() { super::$rule(&super::stores::shared(Versitygw).await.store().await).await; })*
         }
     };
 }
@@ -172,8 +177,17 @@ async fn lists_are_in_order_and_paged(store: &dyn ObjectStore) {
 }
 
 #[tokio::test]
-async fn what_was_stored_is_there_after_the_store_was_killed() {
-    let mut server = minio::Server::start().await;
+async fn what_minio_stored_is_there_after_it_was_killed() {
+    killed_and_started_again(Program::Minio).await;
+}
+
+#[tokio::test]
+async fn what_versitygw_stored_is_there_after_it_was_killed() {
+    killed_and_started_again(Program::Versitygw).await;
+}
+
+async fn killed_and_started_again(program: Program) {
+    let mut server = stores::Server::start(program).await;
     let store = server.store().await.patience(Duration::from_millis(300));
     let (id, bytes) = (new_id(), pattern(7 * MIB));
     store.put(id, pieces(&bytes), Some(bytes.len() as u64)).await.unwrap();
@@ -214,26 +228,26 @@ const LESS: &str = "HTTP/1.1 206 Partial Content\r\nContent-Length: 5\r\nETag: \
 
 #[tokio::test]
 async fn an_overloaded_store_is_asked_again() {
-    let store = minio::client(&scripted(&[SLOW_DOWN, SLOW_DOWN, HEADED]).await, "bucket", None);
+    let store = stores::client(&scripted(&[SLOW_DOWN, SLOW_DOWN, HEADED]).await, "bucket", None);
     assert_eq!(store.head(new_id()).await.unwrap(), Some(10));
 }
 
 #[tokio::test]
 async fn a_silent_store_is_unreachable_in_time() {
-    let store = minio::client(&scripted(&[""]).await, "bucket", None).patience(Duration::from_millis(50));
+    let store = stores::client(&scripted(&[""]).await, "bucket", None).patience(Duration::from_millis(50));
     let asked = tokio::time::timeout(Duration::from_secs(10), store.head(new_id())).await.unwrap();
     assert!(matches!(asked, Err(StorageError::Unreachable(_))), "{asked:?}");
 }
 
 #[tokio::test]
 async fn an_object_that_is_cut_on_the_way_is_an_error() {
-    let store = minio::client(&scripted(&[CUT]).await, "bucket", None);
+    let store = stores::client(&scripted(&[CUT]).await, "bucket", None);
     let stream = store.get(new_id(), None).await.unwrap();
     assert!(collect(stream, 100).await.is_err());
 }
 
 #[tokio::test]
 async fn a_part_of_the_wrong_length_is_damaged() {
-    let store = minio::client(&scripted(&[LESS]).await, "bucket", None);
+    let store = stores::client(&scripted(&[LESS]).await, "bucket", None);
     assert!(matches!(store.get(new_id(), Some(0..10)).await.err(), Some(StorageError::Damaged(_))));
 }

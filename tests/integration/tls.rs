@@ -66,8 +66,8 @@ async fn connect(
 }
 
 /// Asks for `/healthz` and leaves the connection open.
-async fn ask(stream: &mut TlsStream<TcpStream>) -> String {
-    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+async fn ask(stream: &mut TlsStream<TcpStream>, host: &str) -> String {
+    stream.write_all(format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).await.unwrap();
     let mut answer = vec![0; 8192];
     let length = stream.read(&mut answer).await.unwrap();
     String::from_utf8_lossy(&answer[..length]).into_owned()
@@ -89,9 +89,12 @@ async fn versions_1_2_and_1_3_with_http_1_and_2() {
             assert_eq!(session.alpn_protocol(), Some(spoken.as_bytes()));
         }
         let mut stream = connect(dir.path(), address, version, &[]).await.unwrap();
-        let answer = ask(&mut stream).await;
+        let answer = ask(&mut stream, "render.example.org").await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         assert!(answer.to_lowercase().contains("strict-transport-security: max-age=63072000"), "{answer}");
+        // Browsers would keep it for every port of this machine.
+        let local = ask(&mut stream, "localhost:8443").await;
+        assert!(!local.to_lowercase().contains("strict-transport-security"), "{local}");
     }
     let root = std::fs::read(dir.path().join("ca.pem")).unwrap();
     let client = reqwest::Client::builder().tls_certs_only([reqwest::Certificate::from_pem(&root).unwrap()]);

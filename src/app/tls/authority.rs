@@ -4,10 +4,8 @@
 //! nothing else. Certificates live for thirty days; their keys and its own are readable by this user alone.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Write},
+    fs, io,
     net::IpAddr,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -20,7 +18,7 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 use super::ends_at;
-use crate::platform::crypto::digest;
+use crate::platform::{crypto::digest, files};
 
 const LIFE: Duration = Duration::days(730);
 const LIFE_OF_LEAF: Duration = Duration::days(30);
@@ -74,7 +72,7 @@ pub struct Shown {
 impl Authority {
     /// A new one that may sign for `names` and, where a name is a domain, for what is below it.
     pub fn init(directory: &Path, names: &[String], now: DateTime<Utc>) -> Result<Self, AuthorityError> {
-        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(at(directory))?;
+        files::make_directory(directory).map_err(at(directory))?;
         let (file, key_file) = (directory.join("ca.pem"), directory.join("ca.key"));
         if file.exists() || key_file.exists() {
             return Err(AuthorityError::Exists(directory.to_owned()));
@@ -232,17 +230,8 @@ fn validity(now: DateTime<Utc>, life: Duration) -> (time::OffsetDateTime, time::
     (at(now - BEFORE), at(now + life))
 }
 
-/// All of it or nothing.
 fn write(file: &Path, text: &str, mode: u32) -> Result<(), AuthorityError> {
-    let new = file.with_extension("new");
-    let written = || {
-        let mut open = OpenOptions::new().create(true).write(true).truncate(true).mode(mode).open(&new)?;
-        open.write_all(text.as_bytes())?;
-        open.sync_all()?;
-        fs::rename(&new, file)?;
-        file.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
-    };
-    written().map_err(at(file))
+    files::write_as(file, text.as_bytes(), mode).map_err(at(file))
 }
 
 fn at(file: &Path) -> impl FnOnce(io::Error) -> AuthorityError {

@@ -11,7 +11,7 @@ use diesel_async::RunQueryDsl;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use uuid::Uuid;
 
-use super::{Checkpoint, chain, checkpoint, new_id, syslog};
+use super::{Checkpoint, chain, new_id, syslog};
 use crate::{
     base::{ctx::Ctx, random},
     config::Audit,
@@ -22,6 +22,7 @@ use crate::{
             Conn, DbError,
             schema::{audit_checkpoints::dsl as c, audit_signing_keys::dsl as k},
         },
+        files,
         jobs::Reconciler,
     },
 };
@@ -138,7 +139,7 @@ async fn publish(settings: &Audit, checkpoint: &Checkpoint, at: DateTime<Utc>) -
     if let Some(file) = settings.checkpoint_file.clone() {
         let line = line.clone();
         let written = tokio::task::spawn_blocking(move || {
-            checkpoint::append(&file, &line).map_err(|error| AttestError::File(file, error))
+            files::append_line(&file, line.as_bytes()).map_err(|error| AttestError::File(file, error))
         });
         written.await??;
     }

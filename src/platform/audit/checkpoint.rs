@@ -1,9 +1,8 @@
 //! A checkpoint: the end of the chain at a moment, signed, on one line of JSON that anybody can check with the public key.
 
 use std::{
-    fs::{File, OpenOptions},
-    io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
+    fs::File,
+    io::{self, BufRead, BufReader},
     path::Path,
 };
 
@@ -107,28 +106,12 @@ pub fn read(file: &Path) -> io::Result<(Vec<Checkpoint>, usize)> {
     Ok((checkpoints, unreadable))
 }
 
-/// Adds a line, on the disk before it counts. Only this user reads the file.
-pub(super) fn append(file: &Path, line: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(file)?;
-    // What a power cut left of the last line must not spoil this one.
-    let torn = match file.seek(SeekFrom::End(-1)) {
-        Ok(_) => {
-            let mut last = [0];
-            file.read_exact(&mut last)?;
-            last != *b"\n"
-        }
-        Err(_) => false,
-    };
-    let start = if torn { "\n" } else { "" };
-    file.write_all(format!("{start}{line}\n").as_bytes())?;
-    file.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::platform::files;
 
     fn checkpoint() -> (Ed25519KeyPair, Checkpoint) {
         let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
@@ -166,10 +149,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("checkpoints.jsonl");
         let (_, good) = checkpoint();
-        append(&path, &good.line().unwrap()).unwrap();
+        files::append_line(&path, good.line().unwrap().as_bytes()).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"version\":1,\"se").unwrap();
-        append(&path, &good.line().unwrap()).unwrap();
+        let whole = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, whole + "{\"version\":1,\"se").unwrap();
+        files::append_line(&path, good.line().unwrap().as_bytes()).unwrap();
         assert_eq!(read(&path).unwrap(), (vec![good.clone(), good], 1));
     }
 }

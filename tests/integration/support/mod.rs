@@ -21,8 +21,8 @@ use renderkeep::{
 };
 
 pub mod app;
-pub mod minio;
 pub mod postgres;
+pub mod stores;
 pub mod up;
 
 /// The platform on a database of its own. Everything is gone when it is dropped.

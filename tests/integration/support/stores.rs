@@ -1,12 +1,13 @@
-//! A real MinIO on a free port of the loopback, for as long as it is wanted.
+//! The real stores on free ports of the loopback, for as long as they are wanted.
 //!
 //! The server belongs to a guard process that waits on a pipe from this one: when the tests end, however they end, the
 //! pipe closes, and the guard kills the server and removes its directory.
 
 use std::{
+    ffi::OsString,
     io::Write,
     net::TcpListener,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
@@ -18,35 +19,69 @@ use tokio::sync::OnceCell;
 /// Any line kills the server; the end of the input also removes its directory.
 const GUARD: &str = r#"
     exec 2>/dev/null
-    "$1" server --quiet --address "127.0.0.1:$2" "$3/data" >>"$3/log" 2>&1 &
+    dir=$1
+    shift
+    "$@" >>"$dir/log" 2>&1 &
     server=$!
     read -r _ || gone=yes
     kill -KILL $server
     wait $server || true
-    test -z "$gone" || rm -rf "$3"
+    test -z "$gone" || rm -rf "$dir"
 "#;
 
 const ACCESS: &str = "renderkeep";
 const SECRET: &str = "only-for-tests-of-this-machine";
 
+/// What runs.
+#[derive(Clone, Copy, Debug)]
+pub enum Program {
+    Minio,
+    Versitygw,
+}
+
+impl Program {
+    /// Where this machine has it: as named in the environment, or as `make` builds it.
+    #[expect(clippy::disallowed_methods, reason = "says where this machine has its stores")]
+    fn path(self) -> PathBuf {
+        let (name, variable) = match self {
+            Self::Minio => ("minio", "RENDERKEEP_MINIO"),
+            Self::Versitygw => ("versitygw", "RENDERKEEP_VERSITYGW"),
+        };
+        let built = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("target/{name}/{name}"));
+        let program = std::env::var(variable).map_or(built, PathBuf::from);
+        assert!(program.exists(), "{} is not there: run `make install-{name}` or set {variable}", program.display());
+        program
+    }
+
+    fn arguments(self, data: &Path, port: u16) -> Vec<OsString> {
+        let address = format!("127.0.0.1:{port}");
+        match self {
+            Self::Minio => vec!["server".into(), "--quiet".into(), "--address".into(), address.into(), data.into()],
+            Self::Versitygw => vec!["--quiet".into(), "--port".into(), address.into(), "posix".into(), data.into()],
+        }
+    }
+}
+
 pub struct Server {
+    program: Program,
     dir: PathBuf,
     port: u16,
     guard: Child,
 }
 
 /// One server for all tests that do not kill it.
-pub async fn shared() -> &'static Server {
-    static SERVER: OnceCell<Server> = OnceCell::const_new();
-    SERVER.get_or_init(Server::start).await
+pub async fn shared(program: Program) -> &'static Server {
+    static SERVERS: [OnceCell<Server>; 2] = [OnceCell::const_new(), OnceCell::const_new()];
+    SERVERS[program as usize].get_or_init(async || Server::start(program).await).await
 }
 
 impl Server {
-    pub async fn start() -> Self {
-        let dir = tempfile::Builder::new().prefix("renderkeep-minio-").tempdir().expect("a directory").keep();
+    pub async fn start(program: Program) -> Self {
+        let dir = tempfile::Builder::new().prefix("renderkeep-store-").tempdir().expect("a directory").keep();
         let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
-        let guard = launch(&dir, port);
-        Self { dir, port, guard }
+        std::fs::create_dir(dir.join("data")).expect("a directory");
+        let guard = launch(program, &dir, port);
+        Self { program, dir, port, guard }
     }
 
     /// A store with an empty bucket of its own.
@@ -66,7 +101,7 @@ impl Server {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         let log = std::fs::read_to_string(self.dir.join("log")).unwrap_or_default();
-        panic!("MinIO does not answer on port {}: {log}", self.port);
+        panic!("{:?} does not answer on port {}: {log}", self.program, self.port);
     }
 
     pub fn client(&self, bucket: &str) -> Minio {
@@ -80,7 +115,7 @@ impl Server {
     }
 
     pub fn restart(&mut self) {
-        self.guard = launch(&self.dir, self.port);
+        self.guard = launch(self.program, &self.dir, self.port);
     }
 }
 
@@ -97,12 +132,14 @@ pub fn client(endpoint: &str, bucket: &str, directory: Option<PathBuf>) -> Minio
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test starts the store that it needs")]
-fn launch(dir: &std::path::Path, port: u16) -> Child {
+fn launch(program: Program, dir: &Path, port: u16) -> Child {
     Command::new("sh")
         .args(["-c", GUARD, "guard"])
-        .arg(program())
-        .arg(port.to_string())
         .arg(dir)
+        .arg(program.path())
+        .args(program.arguments(&dir.join("data"), port))
+        .env("ROOT_ACCESS_KEY", ACCESS)
+        .env("ROOT_SECRET_KEY", SECRET)
         .env("MINIO_ROOT_USER", ACCESS)
         .env("MINIO_ROOT_PASSWORD", SECRET)
         .env("MINIO_BROWSER", "off")
@@ -110,13 +147,4 @@ fn launch(dir: &std::path::Path, port: u16) -> Child {
         .stdin(Stdio::piped())
         .spawn()
         .expect("a shell")
-}
-
-/// `RENDERKEEP_MINIO`, or what `make minio` built.
-#[expect(clippy::disallowed_methods, reason = "says where this machine has its MinIO")]
-fn program() -> PathBuf {
-    let built = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/minio/minio");
-    let program = std::env::var("RENDERKEEP_MINIO").map_or(built, PathBuf::from);
-    assert!(program.exists(), "no MinIO at {}: run `make minio` or set RENDERKEEP_MINIO", program.display());
-    program
 }
