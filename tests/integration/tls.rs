@@ -136,7 +136,7 @@ async fn a_new_certificate_is_used_and_no_connection_is_dropped() {
     let dir = tempfile::tempdir().unwrap();
     let (_app, address) = server(dir.path()).await;
     let mut old = connect(dir.path(), address, &TLS13, &[]).await.unwrap();
-    assert!(ask(&mut old).await.starts_with("HTTP/1.1 200"));
+    assert!(ask(&mut old, "localhost").await.starts_with("HTTP/1.1 200"));
     let first = certificate_of(&old);
     // By hangup, and then by the change of the files alone; after each the old connection still answers.
     let mut before = first.clone();
@@ -156,7 +156,7 @@ async fn a_new_certificate_is_used_and_no_connection_is_dropped() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         };
         before = now;
-        assert!(ask(&mut old).await.starts_with("HTTP/1.1 200"));
+        assert!(ask(&mut old, "localhost").await.starts_with("HTTP/1.1 200"));
         assert_eq!(certificate_of(&old), first);
     }
     // What cannot be used does not take away what is there.
