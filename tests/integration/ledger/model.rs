@@ -215,6 +215,22 @@ impl World {
         true
     }
 
+    /// The limits in force. Two that are set at once leave no other trace of who came last.
+    async fn limits(&self) -> HashMap<(Subject, Period), i64> {
+        let client = connect(&self.house.test.database.url()).await;
+        let find = "select limit_micros from caps
+            where scope = $1 and subject_id is not distinct from $2 and period = $3";
+        let mut limits = HashMap::new();
+        for (subject, period) in &self.slots {
+            let key: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+                [&subject.scope().as_str(), &subject.uuid(), &period.as_str()];
+            if let Some(row) = client.query_opt(find, &key).await.unwrap() {
+                limits.insert((*subject, *period), row.get(0));
+            }
+        }
+        limits
+    }
+
     async fn counted(&self) -> BTreeMap<Key, (i64, i64)> {
         let client = connect(&self.house.test.database.url()).await;
         let rows =
@@ -267,11 +283,11 @@ async fn together(world: &mut World, model: &mut Model, acts: &[Act]) -> Result<
         }
     }
     let outcomes = join_all(real.iter().map(|(act, own)| world.act(*act, *own))).await;
-    let counted = world.counted().await;
+    let (counted, limits) = (world.counted().await, world.limits().await);
     for order in orders(real.len()) {
         let mut next = model.clone();
         let same = order.iter().all(|at| next.apply(world, real[*at].0, real[*at].1, day) == outcomes[*at]);
-        if same && next.counted() == counted {
+        if same && next.counted() == counted && next.caps == limits {
             *model = next;
             return Ok(());
         }
