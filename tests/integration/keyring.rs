@@ -12,7 +12,7 @@ use renderkeep::{
     platform::{
         Platform,
         db::DbError,
-        keyring::{Epochs, Keyring, KeyringError, RootKey, jobs, status},
+        keyring::{Epochs, Keyring, KeyringError, OwnerKind, RootKey, jobs, status},
         storage::{Storage, StorageError, collect, stream_of},
     },
 };
@@ -125,6 +125,14 @@ async fn epochs_turn_weekly_and_die_with_the_backups_that_need_them() {
     turn().await;
     assert_eq!(files(&test), ["epoch-000002.json", "epoch-000003.json"]);
     assert_eq!(read(&test, &late, object).await.unwrap(), "theirs");
+    let new = PersonId::new(&app.clock).uuid();
+    let begun =
+        app.db.write("test.begin", async |tx| late.begin(tx, new, OwnerKind::Person, app.clock.now()).await.map(drop));
+    begun.await.unwrap();
+    let client = connect(&test.database.url()).await;
+    let epoch: i32 =
+        client.query_one("select epoch from owner_keys where owner_id = $1", &[&new]).await.unwrap().get(0);
+    assert_eq!(epoch, 3, "what begins now is sealed under the epoch that lives longest");
 }
 
 #[tokio::test]

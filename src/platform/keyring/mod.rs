@@ -141,7 +141,12 @@ impl Keyring {
     ) -> Result<OwnerKey, DbError> {
         let key = Zeroizing::new(random::bytes::<32>().map_err(CryptoError::from)?);
         let inner = self.seal(Purpose::OwnerKey, owner.as_bytes(), key.as_slice())?;
-        let (epoch, sealed) = self.epochs().seal(owner, &inner)?;
+        let (epoch, sealed) = {
+            let mut epochs = self.epochs_mut();
+            // Another node may have turned the epoch, weeks ago: the one that is known here could be about to die.
+            epochs.reload().map_err(DbError::unreadable)?;
+            epochs.seal(owner, &inner)?
+        };
         let new = store::OwnerRow { owner_id: owner, kind: kind.as_str().to_owned(), epoch, sealed_key: sealed };
         store::insert(tx, &new, at).await?;
         Ok(OwnerKey::new(owner, &key)?)

@@ -131,7 +131,7 @@ pub const DATA_MAP: &[Table] = &[
         columns: &[
             Column::operational("singleton", ORGANISATIONS),
             Column::operational("root_key_id", ORGANISATIONS),
-            Column::operational("sealed_key", ORGANISATIONS),
+            Column::operational("sealed_key", ORGANISATIONS).sealed(),
             Column::operational("created_at", ORGANISATIONS),
             Column::operational("sealed_at", ORGANISATIONS),
         ],
@@ -142,7 +142,7 @@ pub const DATA_MAP: &[Table] = &[
             Column::withheld("owner_id", Category::Reference),
             Column::withheld("kind", Category::Reference),
             Column::operational("epoch", Retention::WithOwner),
-            Column::withheld("sealed_key", Category::Credential),
+            Column::withheld("sealed_key", Category::Credential).sealed(),
             Column::withheld("created_at", Category::Activity),
         ],
     },
