@@ -18,6 +18,8 @@ pub struct Column {
     pub exported: bool,
     pub on_deletion: OnDeletion,
     pub retention: Retention,
+    /// Nobody reads it without the keys.
+    pub sealed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +74,12 @@ impl Column {
         on_deletion: OnDeletion,
         retention: Retention,
     ) -> Self {
-        Self { name, category, whose, exported, on_deletion, retention }
+        Self { name, category, whose, exported, on_deletion, retention, sealed: false }
+    }
+
+    /// Sealed before it is written.
+    pub const fn sealed(self) -> Self {
+        Self { sealed: true, ..self }
     }
 
     /// A person's own, exported to them and erased with their account.

@@ -181,7 +181,7 @@ pub const DATA_MAP: &[Table] = &[Table {
         Column::withheld("key_hash", Category::Activity),
         Column::withheld("body_hash", Category::Activity),
         Column::withheld("status", Category::Activity),
-        Column::withheld("answer", Category::Content),
+        Column::withheld("answer", Category::Content).sealed(),
         Column::operational("created_at", Retention::Days(1)),
     ],
 }];

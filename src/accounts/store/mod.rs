@@ -15,9 +15,9 @@ pub const DATA_MAP: &[Table] = &[
         name: "people",
         columns: &[
             Column::personal("id", Category::Reference),
-            Column::personal("mail", Category::Identity),
+            Column::personal("mail", Category::Identity).sealed(),
             Column::withheld("mail_hash", Category::Identity),
-            Column::personal("name", Category::Identity),
+            Column::personal("name", Category::Identity).sealed(),
             Column::withheld("words", Category::Identity),
             Column::withheld("password_hash", Category::Credential),
             Column::personal("must_change_password", Category::Credential),
@@ -46,7 +46,7 @@ pub const DATA_MAP: &[Table] = &[
         columns: &[
             Column::personal("id", Category::Reference),
             Column::personal("person_id", Category::Reference),
-            Column::personal("name", Category::Content),
+            Column::personal("name", Category::Content).sealed(),
             Column::personal("scopes", Category::Credential),
             Column::withheld("hint", Category::Credential),
             Column::withheld("token_hash", Category::Credential),

@@ -308,7 +308,7 @@ pub const DATA_MAP: &[Table] = &[Table {
         Column::withheld("id", Category::Reference),
         Column::operational("state", Retention::WithOwner),
         Column::withheld("owner_id", Category::Reference),
-        Column::withheld("sealed_key", Category::Credential),
+        Column::withheld("sealed_key", Category::Credential).sealed(),
         Column::withheld("bytes", Category::Content),
         Column::withheld("sha256", Category::Content),
         Column::withheld("created_at", Category::Activity),

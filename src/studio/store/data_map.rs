@@ -24,12 +24,12 @@ pub const DATA_MAP: &[Table] = &[
             own("model_id", Category::Activity),
             own("provider_id", Category::Activity),
             own("provider", Category::Activity),
-            own("prompt", Category::Content),
+            own("prompt", Category::Content).sealed(),
             Column::withheld("words", Category::Content),
             own("size", Category::Content),
             own("count", Category::Content),
             own("seed", Category::Content),
-            own("parameters", Category::Content),
+            own("parameters", Category::Content).sealed(),
             own("state", Category::Activity),
             money("price_card_id"),
             money("held_micros"),
@@ -37,7 +37,7 @@ pub const DATA_MAP: &[Table] = &[
             money("overage_micros"),
             money("currency"),
             own("error_code", Category::Activity),
-            own("error_message", Category::Activity),
+            own("error_message", Category::Activity).sealed(),
             own("error_retryable", Category::Activity),
             own("attempts", Category::Activity),
             own("retry_of", Category::Reference),
@@ -78,7 +78,7 @@ pub const DATA_MAP: &[Table] = &[
             inner("step"),
             inner("fraction"),
             inner("preview_version"),
-            Column::withheld("preview", Category::Content),
+            Column::withheld("preview", Category::Content).sealed(),
         ],
     },
     Table {
@@ -101,7 +101,13 @@ pub const DATA_MAP: &[Table] = &[
     Table { name: "event_streams", columns: &[inner("person_id"), inner("last_number")] },
     Table {
         name: "generation_events",
-        columns: &[event("person_id"), event("number"), event("generation_id"), event("snapshot"), event("at")],
+        columns: &[
+            event("person_id"),
+            event("number"),
+            event("generation_id"),
+            event("snapshot").sealed(),
+            event("at"),
+        ],
     },
 ];
 
