@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 use chrono::Duration;
 use renderkeep::{
     base::{
+        clock::Clock,
         ctx::Ctx,
         ids::{ObjectId, PersonId, WorkspaceId},
     },
@@ -18,7 +19,11 @@ use renderkeep::{
 };
 use uuid::Uuid;
 
-use crate::support::{ROOT_KEY, TestPlatform, give_keys, platform, postgres::connect, up::Place};
+use crate::support::{
+    ROOT_KEY, TestPlatform, give_keys, platform,
+    postgres::{Database, connect},
+    up::Place,
+};
 
 const BACKUPS: Duration = Duration::days(35);
 
@@ -81,6 +86,19 @@ async fn a_start_without_an_epoch_key_says_which_is_missing() {
     let refusal = refused(&test, &ROOT_KEY, elsewhere.path()).await;
     assert!(refusal.contains("epoch keys that are not in") && refusal.contains(": 1. Restore"), "{refusal}");
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0, "none is made in its place");
+}
+
+#[tokio::test]
+async fn of_servers_that_start_together_one_makes_the_first_epoch() {
+    let (database, epochs) = (Database::migrated().await, tempfile::tempdir().unwrap());
+    let (clock, roots) = (Clock::shifted(), [RootKey::new(&ROOT_KEY)]);
+    // Both have looked before either has made it.
+    let (one, two) = (Epochs::open(epochs.path()).unwrap(), Epochs::open(epochs.path()).unwrap());
+    Keyring::open(&database.db, &clock, &roots, one).await.unwrap();
+    let first = fs::read(epochs.path().join("epoch-000001.json")).unwrap();
+    Keyring::open(&database.db, &clock, &roots, two).await.unwrap();
+    assert_eq!(fs::read(epochs.path().join("epoch-000001.json")).unwrap(), first);
+    assert_eq!(fs::read_dir(epochs.path()).unwrap().count(), 1);
 }
 
 #[tokio::test]

@@ -262,6 +262,8 @@ async fn begin(
     now: DateTime<Utc>,
 ) -> Result<Zeroizing<[u8; 32]>, KeyringError> {
     store::lock(tx).await?;
+    // Another server may have made the first one while this one waited.
+    epochs.reload()?;
     let row = store::organisation(tx).await?;
     if epochs.is_empty() && store::epochs_in_use(tx).await?.is_empty() {
         epochs.turn(now)?;
