@@ -40,13 +40,17 @@ pub async fn turn(keys: &Keyring, db: &Db, ctx: &Ctx, now: bool, backups: Durati
     while reseal_some(keys, db, newest).await? {
         crash::point("keyring.resealed");
     }
-    let used = store::epochs_in_use(&mut *db.read().await?).await?;
     let before = ctx.clock.now() - backups;
-    let dead = keys.epochs_mut().forget(&used, before)?;
+    let forgotten = db.write("keyring.forget", async |tx| {
+        store::lock(tx).await?;
+        let used = store::epochs_in_use(tx).await?;
+        keys.epochs().erasures().forget(before)?;
+        keys.epochs_mut().forget(&used, before)
+    });
+    let dead = forgotten.await?;
     if !dead.is_empty() {
         tracing::info!(epochs = ?dead, "epoch keys died: no backup that is kept needs them");
     }
-    keys.epochs().erasures().forget(before)?;
     Ok(())
 }
 

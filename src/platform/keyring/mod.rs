@@ -205,8 +205,13 @@ impl Keyring {
     /// Makes everything that this owner sealed unreadable for good, here and in every backup that is restored from now
     /// on. It is written outside the database first: from there on it is only finished, whatever happens.
     pub async fn destroy(&self, db: &Db, clock: &Clock, owner: Uuid) -> Result<(), KeyringError> {
-        self.epochs().erasures().add(owner, clock.now())?;
-        store::destroy(&mut *db.read().await?, owner).await?;
+        let destroyed = db.write("keyring.destroy", async |tx| {
+            // The file is written anew when old lines are forgotten; this one must not get lost in between.
+            store::lock(tx).await?;
+            self.epochs().erasures().add(owner, clock.now())?;
+            Ok::<_, KeyringError>(store::destroy(tx, owner).await?)
+        });
+        destroyed.await?;
         self.0.remembered.lock().unwrap_or_else(PoisonError::into_inner).remove(&owner);
         Ok(())
     }
