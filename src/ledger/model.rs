@@ -182,7 +182,7 @@ pub struct Window {
     pub starts_on: NaiveDate,
 }
 
-/// What a window has counted.
+/// What a window has counted, or is to count more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sums {
     pub held: Micros,
@@ -218,6 +218,18 @@ impl Payer {
                 Period::ALL.map(|period| Window { scope, subject, period, starts_on: period.start(day) })
             })
             .collect()
+    }
+
+    /// Which of `caps` its work must fit: the organisation's, the workspace's, and the person's own or, for a period
+    /// without one, the default of each person.
+    pub(in crate::ledger) fn caps_in_force(self, caps: &[Cap]) -> impl Iterator<Item = &Cap> {
+        let own = move |cap: &Cap| cap.subject == Subject::Person(self.person);
+        caps.iter().filter(move |cap| match cap.subject {
+            Subject::Organisation(id) => id == self.organisation,
+            Subject::Workspace(id) => id == self.workspace,
+            Subject::Person(id) => id == self.person,
+            Subject::EachPerson => !caps.iter().any(|other| own(other) && other.period == cap.period),
+        })
     }
 }
 

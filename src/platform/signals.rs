@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use diesel::sql_types::Text;
+use diesel::sql_types::{Array, Text};
 use diesel_async::RunQueryDsl;
 use futures::{StreamExt, stream};
 use tokio::sync::broadcast;
@@ -88,9 +88,14 @@ impl Signals {
 
     /// Tells every server, once the surrounding transaction commits.
     pub async fn send(conn: &mut Conn, signal: &Signal) -> Result<(), DbError> {
-        diesel::sql_query("select pg_notify($1, $2)")
+        Self::send_all(conn, std::slice::from_ref(signal)).await
+    }
+
+    /// The same with several signals at once.
+    pub async fn send_all(conn: &mut Conn, signals: &[Signal]) -> Result<(), DbError> {
+        diesel::sql_query("select pg_notify($1, signal) from unnest($2) as signal")
             .bind::<Text, _>(CHANNEL)
-            .bind::<Text, _>(signal.encode())
+            .bind::<Array<Text>, _>(signals.iter().map(Signal::encode).collect::<Vec<_>>())
             .execute(conn)
             .await?;
         Ok(())

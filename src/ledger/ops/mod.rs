@@ -3,7 +3,9 @@
 //! `hold`, `settle` and `release` run in the transaction of the act that they pay for, so that work is never accepted
 //! without its hold and never ended without its settlement.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::NaiveDate;
 
 mod caps;
 mod spending;
@@ -13,11 +15,12 @@ pub use spending::{Spending, spent_with_providers, this_month};
 
 use super::{
     error::LedgerError,
-    model::{CapState, NewHold, Payer, Quote, ReachedCap, Settled, Sums, Window},
+    model::{Cap, CapState, NewHold, Payer, Quote, Settled, Sums, Window},
     store::{self, Entry, Hold, Stage},
 };
 use crate::{
     base::{
+        clock::Clock,
         ctx::Ctx,
         ids::{GenerationId, HoldId, OrganisationId, PersonId, WorkspaceId},
         money::{Micros, Money, Overflow},
@@ -30,19 +33,72 @@ use crate::{
 
 pub use super::store::Drift;
 
-/// Sets aside the most that a generation can cost, or refuses with the tightest cap and changes nothing.
+/// Sets aside the most that each of these generations can cost, one after the other in the order given. A generation
+/// that a cap has no room for is refused with the tightest cap and changes nothing; the others go on without it.
+pub async fn hold_all(
+    tx: &mut Tx,
+    clock: &Clock,
+    new: &[NewHold],
+) -> Result<Vec<Result<HoldId, LedgerError>>, LedgerError> {
+    let now = clock.now();
+    let payers: Vec<Payer> = new.iter().map(NewHold::payer).collect();
+    let windows: BTreeSet<Window> = payers.iter().flat_map(|payer| payer.windows(now.date_naive())).collect();
+    let windows: Vec<Window> = windows.into_iter().collect();
+    // Caps are read under the locks: whoever changes one takes the organisation's window first.
+    let before: Standings = store::lock_windows(tx, &windows).await?.into_iter().collect();
+    let caps = store::caps::of_payers(tx, &payers).await?;
+    let mut standings = before.clone();
+    let admitted: Vec<Result<HoldId, LedgerError>> = new
+        .iter()
+        .map(|new| admit(&mut standings, &caps, new, now.date_naive()).map(|()| HoldId::new(clock)))
+        .collect();
+    let holds: Vec<(HoldId, &NewHold)> =
+        admitted.iter().zip(new).filter_map(|(id, new)| Some((*id.as_ref().ok()?, new))).collect();
+    if !holds.is_empty() {
+        store::add(tx, &grown(&before, &standings)?).await?;
+        store::create_holds(tx, now, &holds).await?;
+    }
+    Ok(admitted)
+}
+
+/// `hold_all` of one.
 pub async fn hold(tx: &mut Tx, ctx: &Ctx, new: &NewHold) -> Result<HoldId, LedgerError> {
+    hold_all(tx, &ctx.clock, std::slice::from_ref(new)).await?.pop().ok_or(LedgerError::NoHold)?
+}
+
+/// What the windows have counted, by window.
+type Standings = BTreeMap<Window, Sums>;
+
+/// Counts the hold in all its windows, or in none and says why.
+fn admit(standings: &mut Standings, caps: &[Cap], new: &NewHold, day: NaiveDate) -> Result<(), LedgerError> {
     let amount = new.amount.micros;
     refuse_negative(amount)?;
-    let windows = new.payer().windows(ctx.clock.today());
-    // Caps are read under the locks: whoever changes one takes the organisation's window first.
-    let sums = store::lock_windows(tx, &windows).await?;
-    if let Some(reached) = tightest_reached(tx, ctx, new.payer(), &sums, amount).await? {
-        return Err(LedgerError::CapReached(Box::new(reached)));
+    let states = states(caps, new.payer(), standings, day)?;
+    let reached = states.iter().filter(|state| !state.admits(amount)).min_by_key(|state| state.left.micros);
+    if let Some(reached) = reached {
+        return Err(LedgerError::CapReached(Box::new(reached.into())));
     }
-    refuse_overflow(&sums, amount)?;
-    store::add(tx, &windows, amount, Micros::ZERO).await?;
-    Ok(store::create_hold(tx, ctx, new).await?)
+    let windows = new.payer().windows(day);
+    refuse_overflow(windows.iter().filter_map(|window| standings.get(window)), amount)?;
+    for window in windows {
+        let sums = standings.entry(window).or_default();
+        sums.held = sums.held.plus(amount)?;
+    }
+    Ok(())
+}
+
+/// By how much more is set aside in `after`.
+fn grown(before: &Standings, after: &Standings) -> Result<Vec<(Window, Sums)>, Overflow> {
+    let more = after.iter().map(|(window, after)| {
+        let before = before.get(window).copied().unwrap_or_default();
+        Ok((*window, Sums { held: after.held.minus(before.held)?, spent: Micros::ZERO }))
+    });
+    more.collect()
+}
+
+/// The same change of each of these windows.
+fn each(windows: &[Window], more: Sums) -> Vec<(Window, Sums)> {
+    windows.iter().map(|window| (*window, more)).collect()
 }
 
 /// Charges what the work did cost. The first call decides; later ones get its result and change nothing.
@@ -66,8 +122,9 @@ async fn charge(
     let settled = hold.settled(actual);
     let windows = hold.payer().windows(hold.made_on);
     let sums = store::lock_windows(tx, &windows).await?;
-    refuse_overflow(&sums, settled.overage)?;
-    store::add(tx, &windows, Micros::ZERO.minus(hold.amount())?, actual).await?;
+    refuse_overflow(sums.iter().map(|(_, sums)| sums), settled.overage)?;
+    let change = Sums { held: Micros::ZERO.minus(hold.amount())?, spent: actual };
+    store::add(tx, &each(&windows, change)).await?;
     store::resolve_hold(tx, ctx, hold, Some(actual)).await?;
     let within = actual.minus(settled.overage)?;
     for (entry, amount) in [(Entry::Charge, within), (Entry::Overage, settled.overage)] {
@@ -95,7 +152,8 @@ pub async fn release(tx: &mut Tx, ctx: &Ctx, generation: GenerationId) -> Result
     }
     let windows = hold.payer().windows(hold.made_on);
     store::lock_windows(tx, &windows).await?;
-    store::add(tx, &windows, Micros::ZERO.minus(hold.amount())?, Micros::ZERO).await?;
+    let change = Sums { held: Micros::ZERO.minus(hold.amount())?, spent: Micros::ZERO };
+    store::add(tx, &each(&windows, change)).await?;
     Ok(store::resolve_hold(tx, ctx, &hold, None).await?)
 }
 
@@ -108,8 +166,10 @@ pub async fn caps_of(
     person: PersonId,
 ) -> Result<Vec<CapState>, LedgerError> {
     let payer = Payer { organisation, workspace, person };
-    let sums = store::windows(conn, &payer.windows(ctx.clock.today())).await?;
-    states(conn, ctx, payer, &sums).await
+    let day = ctx.clock.today();
+    let standings = store::windows(conn, &payer.windows(day)).await?.into_iter().collect();
+    let caps = store::caps::of_payers(conn, &[payer]).await?;
+    Ok(states(&caps, payer, &standings, day)?)
 }
 
 /// Whether work of this price would be admitted now. Nothing is set aside.
@@ -133,39 +193,20 @@ pub async fn verify(conn: &mut Conn) -> Result<Vec<Drift>, LedgerError> {
     Ok(store::drift(conn).await?)
 }
 
-async fn states(
-    conn: &mut Conn,
-    ctx: &Ctx,
-    payer: Payer,
-    sums: &[(Window, Sums)],
-) -> Result<Vec<CapState>, LedgerError> {
-    let day = ctx.clock.today();
-    let sums: HashMap<_, _> = sums.iter().map(|(window, sums)| ((window.scope, window.period), *sums)).collect();
-    let caps = store::caps::in_force(conn, payer).await?;
-    let state = |cap: &_| {
-        let super::model::Cap { subject, period, .. } = *cap;
-        let counted = sums.get(&(subject.scope(), period)).copied().unwrap_or_default();
-        CapState::new(cap, counted, day)
+/// Where the caps stand that work of this payer must fit.
+fn states(caps: &[Cap], payer: Payer, standings: &Standings, day: NaiveDate) -> Result<Vec<CapState>, Overflow> {
+    let windows = payer.windows(day);
+    let state = |cap: &Cap| {
+        let same = |window: &&Window| (window.scope, window.period) == (cap.subject.scope(), cap.period);
+        let counted = windows.iter().find(same).and_then(|window| standings.get(window));
+        CapState::new(cap, counted.copied().unwrap_or_default(), day)
     };
-    Ok(caps.iter().map(state).collect::<Result<_, _>>()?)
-}
-
-/// Of the caps that have no room for `amount`, the one that leaves least.
-async fn tightest_reached(
-    tx: &mut Tx,
-    ctx: &Ctx,
-    payer: Payer,
-    sums: &[(Window, Sums)],
-    amount: Micros,
-) -> Result<Option<ReachedCap>, LedgerError> {
-    let states = states(tx, ctx, payer, sums).await?;
-    let reached = states.iter().filter(|state| !state.admits(amount));
-    Ok(reached.min_by_key(|state| state.left.micros).map(ReachedCap::from))
+    payer.caps_in_force(caps).map(state).collect()
 }
 
 /// What a window counts must fit in 64 bits even when everything that is set aside is charged.
-fn refuse_overflow(sums: &[(Window, Sums)], more: Micros) -> Result<(), Overflow> {
-    sums.iter().try_for_each(|(_, sums)| sums.spent.plus(sums.held)?.plus(more).map(drop))
+fn refuse_overflow<'a>(sums: impl IntoIterator<Item = &'a Sums>, more: Micros) -> Result<(), Overflow> {
+    sums.into_iter().try_for_each(|sums| sums.spent.plus(sums.held)?.plus(more).map(drop))
 }
 
 fn refuse_negative(amount: Micros) -> Result<(), LedgerError> {

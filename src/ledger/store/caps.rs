@@ -1,5 +1,7 @@
 //! The table of caps.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -49,23 +51,19 @@ impl Row {
     }
 }
 
-/// Every cap that work of this payer must fit: the organisation's, the workspace's, and the person's own or, for a
-/// period without one, the default of each person.
-pub async fn in_force(conn: &mut Conn, payer: Payer) -> Result<Vec<Cap>, LedgerError> {
-    let of = |scope: Scope, id: Uuid| t::scope.eq(scope.as_str()).and(t::subject_id.eq(id));
+/// Every cap that can be in force for one of these payers; `Payer::caps_in_force` says which are.
+pub async fn of_payers(conn: &mut Conn, payers: &[Payer]) -> Result<Vec<Cap>, LedgerError> {
+    let ids: BTreeSet<Uuid> = payers
+        .iter()
+        .flat_map(|payer| [payer.organisation.uuid(), payer.workspace.uuid(), payer.person.uuid()])
+        .collect();
     let rows: Vec<Row> = t::caps
-        .filter(of(Scope::Organisation, payer.organisation.uuid()))
-        .or_filter(of(Scope::Workspace, payer.workspace.uuid()))
-        .or_filter(of(Scope::Person, payer.person.uuid()))
-        .or_filter(t::scope.eq(Scope::Person.as_str()).and(t::subject_id.is_null()))
+        .filter(t::subject_id.is_null().or(t::subject_id.eq_any(ids).assume_not_null()))
         .order((t::scope, t::period, t::id))
         .select(Row::as_select())
         .load(conn)
         .await?;
-    let caps = rows.into_iter().map(Row::read).collect::<Result<Vec<_>, _>>()?;
-    let own: Vec<Period> =
-        caps.iter().filter(|cap| matches!(cap.subject, Subject::Person(_))).map(|cap| cap.period).collect();
-    Ok(caps.into_iter().filter(|cap| cap.subject != Subject::EachPerson || !own.contains(&cap.period)).collect())
+    rows.into_iter().map(Row::read).collect()
 }
 
 /// The monthly caps of these subjects, and the default of each person.

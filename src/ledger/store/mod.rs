@@ -1,6 +1,6 @@
 //! The tables of the ledger.
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
     prelude::*,
     sql_types::{Array, BigInt, Date, Text, Uuid as SqlUuid},
@@ -114,12 +114,14 @@ async fn read_windows(conn: &mut Conn, keys: &Keys, lock: &'static str) -> Resul
     rows.into_iter().map(WindowRow::read).collect()
 }
 
-/// Adds to the sums of windows that are locked.
-pub async fn add(tx: &mut Tx, windows: &[Window], held: Micros, spent: Micros) -> Result<(), DbError> {
-    let keys = Keys::of(windows);
+/// Adds `more` to the sums of windows that are locked.
+pub async fn add(tx: &mut Tx, more: &[(Window, Sums)]) -> Result<(), DbError> {
+    let (windows, sums): (Vec<Window>, Vec<Sums>) = more.iter().copied().unzip();
+    let keys = Keys::of(&windows);
     diesel::sql_query(
-        "update cap_windows held set held_micros = held_micros + $5, spent_micros = spent_micros + $6
-         from unnest($1, $2, $3, $4) as wanted (scope, subject_id, period, starts_on)
+        "update cap_windows held
+         set held_micros = held_micros + wanted.held, spent_micros = spent_micros + wanted.spent
+         from unnest($1, $2, $3, $4, $5, $6) as wanted (scope, subject_id, period, starts_on, held, spent)
          where held.scope = wanted.scope and held.subject_id = wanted.subject_id
              and held.period = wanted.period and held.starts_on = wanted.starts_on",
     )
@@ -127,33 +129,34 @@ pub async fn add(tx: &mut Tx, windows: &[Window], held: Micros, spent: Micros) -
     .bind::<Array<SqlUuid>, _>(&keys.subjects)
     .bind::<Array<Text>, _>(&keys.periods)
     .bind::<Array<Date>, _>(&keys.starts)
-    .bind::<BigInt, _>(held.0)
-    .bind::<BigInt, _>(spent.0)
+    .bind::<Array<BigInt>, _>(sums.iter().map(|sums| sums.held.0).collect::<Vec<_>>())
+    .bind::<Array<BigInt>, _>(sums.iter().map(|sums| sums.spent.0).collect::<Vec<_>>())
     .execute(&mut **tx)
     .await?;
     Ok(())
 }
 
-pub async fn create_hold(tx: &mut Tx, ctx: &Ctx, new: &NewHold) -> Result<HoldId, DbError> {
-    let id = HoldId::new(&ctx.clock);
-    let now = ctx.clock.now();
-    diesel::insert_into(holds::table)
-        .values((
-            holds::id.eq(id),
-            holds::generation_id.eq(new.generation),
-            holds::organisation_id.eq(new.organisation),
-            holds::workspace_id.eq(new.workspace),
-            holds::person_id.eq(new.person),
-            holds::provider_id.eq(new.provider),
-            holds::price_card_id.eq(new.price_card),
-            holds::currency.eq(new.amount.currency.as_str()),
-            holds::amount_micros.eq(new.amount.micros.0),
-            holds::made_on.eq(now.date_naive()),
-            holds::created_at.eq(now),
-        ))
-        .execute(&mut **tx)
-        .await?;
-    Ok(id)
+pub async fn create_holds(tx: &mut Tx, now: DateTime<Utc>, new: &[(HoldId, &NewHold)]) -> Result<(), DbError> {
+    let rows: Vec<_> = new
+        .iter()
+        .map(|(id, new)| {
+            (
+                holds::id.eq(*id),
+                holds::generation_id.eq(new.generation),
+                holds::organisation_id.eq(new.organisation),
+                holds::workspace_id.eq(new.workspace),
+                holds::person_id.eq(new.person),
+                holds::provider_id.eq(new.provider),
+                holds::price_card_id.eq(new.price_card),
+                holds::currency.eq(new.amount.currency.as_str()),
+                holds::amount_micros.eq(new.amount.micros.0),
+                holds::made_on.eq(now.date_naive()),
+                holds::created_at.eq(now),
+            )
+        })
+        .collect();
+    diesel::insert_into(holds::table).values(rows).execute(&mut **tx).await?;
+    Ok(())
 }
 
 /// A hold, as much of it as settling needs.

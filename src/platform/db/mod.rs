@@ -24,6 +24,7 @@ use crate::base::{
 
 pub mod migrate;
 pub mod roles;
+mod together;
 #[rustfmt::skip]
 pub mod schema;
 
@@ -47,12 +48,17 @@ pub fn in_transaction() -> bool {
 pub struct Db {
     pool: Pool<AsyncPgConnection>,
     url: String,
+    queues: together::Queues,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
     #[error("The database cannot be reached at the moment. Nothing was changed; try again in a few seconds.")]
     Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(
+        "More is asked of this server at the moment than it can do. Nothing was changed; try again in a few seconds."
+    )]
+    Busy,
     #[error("The database refused this. Nothing was changed.")]
     Query(#[source] diesel::result::Error),
     #[error("What is stored cannot be opened with this server's keys.")]
@@ -76,7 +82,7 @@ impl From<CryptoError> for DbError {
 impl Fault for DbError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Unreachable(_) => Kind::Unavailable,
+            Self::Unreachable(_) | Self::Busy => Kind::Unavailable,
             Self::Query(error) if is_outage(error) => Kind::Unavailable,
             Self::Query(_) | Self::Unreadable(_) | Self::Random(_) => Kind::Internal,
         }
@@ -144,7 +150,7 @@ impl Db {
             .runtime(deadpool::Runtime::Tokio1)
             .build()
             .map_err(|error| DbError::Unreachable(Box::new(error)))?;
-        Ok(Self { pool, url: url.to_owned() })
+        Ok(Self { pool, url: url.to_owned(), queues: together::Queues::default() })
     }
 
     pub fn url(&self) -> &str {

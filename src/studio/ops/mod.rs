@@ -4,12 +4,17 @@ use chrono::NaiveDate;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+mod accept;
+
+pub use accept::{Beside, Made, Render, Upload, accept, recent};
+
 pub use super::store::queue::{Lost, Queue, find_lost, lost, queue};
 use super::{
     error::StudioError,
-    model::{Fingerprint, Generation, GenerationFault, NewGeneration, NewReference, Progress, State},
+    model::{Generation, GenerationFault, NewGeneration, NewReference, State},
     store::{
         self, Filter,
+        log::NewEvent,
         work::{self, End},
     },
     view::{self, GenerationView},
@@ -23,25 +28,12 @@ use crate::{
         money::{Micros, Money},
         paging::{Page, PageRequest},
     },
-    inference::{
-        self,
-        error::InferenceError,
-        model::{Offer, ReferenceRole},
-    },
-    ledger::{
-        self,
-        model::{NewHold, Quote},
-    },
-    library::{
-        self,
-        model::{AssetKind, NewAsset, Place, Prepared},
-    },
+    ledger::{self, model::Quote},
     platform::{
         Platform,
         audit::{self, Act},
-        crash,
         db::{Conn, DbError, Tx},
-        idempotency::{Answer, Once},
+        idempotency::Once,
         signals::{Signal, Signals},
         storage::Storage,
     },
@@ -49,169 +41,6 @@ use crate::{
 
 /// The queue that generations wait in.
 pub const QUEUE: &str = "generations";
-
-/// A request that was done now, or had been done before.
-pub enum Made {
-    New(Box<Generation>, Answer),
-    Again(Answer),
-}
-
-impl Made {
-    pub fn answer(&self) -> &Answer {
-        match self {
-            Self::New(_, answer) | Self::Again(answer) => answer,
-        }
-    }
-}
-
-/// A picture that came with the request and becomes an asset only if the request is accepted.
-pub struct Upload {
-    pub picture: Prepared,
-    pub name: String,
-    pub role: ReferenceRole,
-    pub strength: Option<f32>,
-}
-
-/// What comes with a request besides itself.
-#[derive(Default)]
-pub struct Beside<'a> {
-    pub uploads: &'a [Upload],
-    pub retry_of: Option<GenerationId>,
-    /// Names a request that its caller may send again without saying so.
-    pub fingerprint: Option<Fingerprint>,
-}
-
-/// Accepts a generation: checked, authorised, its price set aside and its row written, all or nothing.
-pub async fn accept(
-    ctx: &Ctx,
-    app: &Platform,
-    new: &NewGeneration,
-    beside: &Beside<'_>,
-    once: &Once,
-    render: impl Fn(&GenerationView) -> Answer,
-) -> Result<Made, StudioError> {
-    let grant = ctx.grant::<StudioEdit>()?;
-    let made = app
-        .db
-        .write("studio.accept", async |tx| {
-            if let Some(answer) = once.claim(tx, &app.keys, ctx, grant.person()).await? {
-                return Ok(Made::Again(answer));
-            }
-            let new = &with_uploads(tx, ctx, app, &grant, new, beside.uploads).await?;
-            let (offer, amount) = priced(tx, ctx, app, &grant, new).await?;
-            let mut generation = draft(ctx, &grant, new, &offer, amount);
-            generation.retry_of = beside.retry_of;
-            store::insert(tx, &app.keys, &grant, &generation, ctx.clock.now()).await?;
-            ledger::ops::hold(tx, ctx, &hold_for(&grant, &generation)).await?;
-            if let Some(fingerprint) = &beside.fingerprint {
-                store::recent::remember(tx, fingerprint, generation.id, ctx.clock.now()).await?;
-            }
-            let generation = announced(tx, ctx, app, generation.id).await?;
-            Signals::send(tx, &Signal::Work(QUEUE.to_owned())).await?;
-            let answer = render(&GenerationView::from(&generation));
-            once.keep(tx, &app.keys, grant.person(), &answer).await?;
-            crash::point("studio.accept");
-            Ok(Made::New(Box::new(generation), answer))
-        })
-        .await;
-    crash::point("studio.accepted");
-    made
-}
-
-/// The request with its uploads as references; they are assets from here on, or from nowhere on if it is refused.
-async fn with_uploads(
-    tx: &mut Tx,
-    ctx: &Ctx,
-    app: &Platform,
-    grant: &Grant<StudioEdit>,
-    new: &NewGeneration,
-    uploads: &[Upload],
-) -> Result<NewGeneration, StudioError> {
-    let place = Place { workspace: grant.workspace(), person: grant.person() };
-    let mut new = new.clone();
-    for upload in uploads {
-        let kind = if upload.role == ReferenceRole::Mask { AssetKind::Mask } else { AssetKind::Upload };
-        let asset = NewAsset { kind, name: upload.name.clone(), found_by: String::new(), generation: None };
-        let asset = library::ops::add(tx, ctx, &app.keys, place, &upload.picture, &asset).await?;
-        new.references.push(NewReference { asset: asset.id, role: upload.role, strength: upload.strength });
-    }
-    Ok(new)
-}
-
-/// The generation that the same caller asked for with the same words a moment ago.
-pub async fn recent(app: &Platform, fingerprint: &Fingerprint) -> Result<Option<GenerationId>, StudioError> {
-    let since = app.clock.now() - chrono::Duration::minutes(10);
-    Ok(store::recent::find(&mut *app.db.read().await?, fingerprint, since).await?)
-}
-
-/// The model that is asked for, and the most that it can cost; refuses everything that is wrong with the request.
-async fn priced(
-    conn: &mut Conn,
-    ctx: &Ctx,
-    app: &Platform,
-    grant: &Grant<StudioEdit>,
-    new: &NewGeneration,
-) -> Result<(Offer, Money), StudioError> {
-    if new.workspace.is_some_and(|workspace| workspace != grant.workspace()) {
-        return Err(Invalid::field("workspace", "unknown", "There is no such workspace of yours.").into());
-    }
-    let offer = inference::ops::offer(conn, &new.model).await?;
-    offer.model.check(&new.request())?;
-    let assets: Vec<_> = new.references.iter().map(|reference| reference.asset).collect();
-    library::ops::references(conn, &app.keys, &ctx.grant()?, &assets).await?;
-    let price = offer.price.as_ref().ok_or_else(|| InferenceError::UnpricedModel(new.model.clone()))?;
-    let size = new.size.unwrap_or_else(|| offer.model.usual_size());
-    let amount = price.estimate(&new.request(), size).map_err(InferenceError::from)?;
-    Ok((offer, amount))
-}
-
-fn draft(ctx: &Ctx, grant: &Grant<StudioEdit>, new: &NewGeneration, offer: &Offer, amount: Money) -> Generation {
-    let now = ctx.clock.now();
-    let id = GenerationId::new(&ctx.clock);
-    Generation {
-        id,
-        workspace: grant.workspace(),
-        person: grant.person(),
-        model: offer.model.id.clone(),
-        provider_id: offer.provider.id,
-        provider: offer.provider.slug.clone(),
-        prompt: new.prompt.clone(),
-        size: new.size.unwrap_or_else(|| offer.model.usual_size()),
-        count: new.count,
-        seed: new.seed,
-        parameters: new.parameters.clone(),
-        references: new.references.clone(),
-        state: State::Queued,
-        price_card: offer.price.as_ref().map_or_else(|| id.uuid().into(), |price| price.id),
-        held: amount.micros,
-        actual: None,
-        overage: None,
-        currency: amount.currency,
-        error: None,
-        attempts: 0,
-        retry_of: None,
-        cancel_requested: false,
-        resubmittable: inference::providers::resubmittable(&offer.provider, &offer.model),
-        outputs: Vec::new(),
-        progress: Progress::default(),
-        place: None,
-        created_at: now,
-        started_at: None,
-        ended_at: None,
-    }
-}
-
-fn hold_for(grant: &Grant<StudioEdit>, generation: &Generation) -> NewHold {
-    NewHold {
-        generation: generation.id,
-        organisation: grant.organisation(),
-        workspace: generation.workspace,
-        person: generation.person,
-        provider: generation.provider_id,
-        price_card: Some(generation.price_card),
-        amount: generation.money(generation.held),
-    }
-}
 
 /// Writes the generation's state into its person's event log and wakes whoever watches. Call it after every change.
 pub(in crate::studio) async fn announced(
@@ -223,7 +52,8 @@ pub(in crate::studio) async fn announced(
     let generation = store::load(tx, &app.keys, id).await?.ok_or(NotFound)?;
     let snapshot = view::snapshot(&GenerationView::from(&generation))?;
     let key = app.keys.of(tx, generation.person.uuid()).await?;
-    store::log::append(tx, &key, generation.person, id, &snapshot, ctx.clock.now()).await?;
+    let event = NewEvent::seal(&key, generation.person, id, &snapshot)?;
+    store::log::append(tx, &[&event], ctx.clock.now()).await?;
     Signals::send(tx, &Signal::Event(generation.person.uuid())).await?;
     Ok(generation)
 }
@@ -232,7 +62,7 @@ pub(in crate::studio) async fn announced(
 pub async fn quote(ctx: &Ctx, app: &Platform, new: &NewGeneration) -> Result<(Money, Quote), StudioError> {
     let grant = ctx.grant::<StudioEdit>()?;
     let mut conn = app.db.read().await?;
-    let (_, amount) = priced(&mut conn, ctx, app, &grant, new).await?;
+    let (_, amount) = accept::priced(&mut conn, ctx, app, &grant, new).await?;
     let quote =
         ledger::ops::quote(&mut conn, ctx, grant.organisation(), grant.workspace(), grant.person(), amount).await?;
     Ok((amount, quote))
@@ -364,7 +194,7 @@ pub async fn retry(
     app: &Platform,
     id: GenerationId,
     once: &Once,
-    render: impl Fn(&GenerationView) -> Answer,
+    render: Render,
 ) -> Result<Made, StudioError> {
     let old = find(app, &ctx.grant()?, id).await?;
     if !old.state.retryable() {

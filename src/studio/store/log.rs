@@ -1,7 +1,9 @@
 //! The event log: each person's state changes, numbered without gaps.
 
+use std::collections::{BTreeMap, HashMap};
+
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
+use diesel::{prelude::*, upsert::excluded};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 
@@ -26,38 +28,60 @@ pub struct Event {
 /// What snapshots are sealed as.
 const SNAPSHOT: &str = "generation_events.snapshot";
 
-/// Appends to the person's log. Taking the next number locks the log until the transaction ends, so numbers appear in
-/// order and a reader never sees a gap that is filled later.
-pub async fn append(
-    tx: &mut Tx,
-    key: &OwnerKey,
+/// A state change that is to be appended to its person's log.
+pub struct NewEvent {
     person: PersonId,
     generation: GenerationId,
-    snapshot: &Value,
-    now: DateTime<Utc>,
-) -> Result<(), DbError> {
-    let snapshot = serde_json::to_vec(snapshot).map_err(DbError::unreadable)?;
-    let snapshot = key.seal(SNAPSHOT, generation.uuid(), &snapshot)?;
+    snapshot: Vec<u8>,
+}
+
+impl NewEvent {
+    pub fn seal(key: &OwnerKey, person: PersonId, generation: GenerationId, snapshot: &Value) -> Result<Self, DbError> {
+        let plain = serde_json::to_vec(snapshot).map_err(DbError::unreadable)?;
+        Ok(Self { person, generation, snapshot: key.seal(SNAPSHOT, generation.uuid(), &plain)? })
+    }
+}
+
+/// Appends to the persons' logs, in the order given. Taking the next numbers locks a log until the transaction ends, so
+/// numbers appear in order and a reader never sees a gap that is filled later.
+pub async fn append(tx: &mut Tx, events: &[&NewEvent], now: DateTime<Utc>) -> Result<(), DbError> {
     use event_streams as s;
-    let number: i64 = diesel::insert_into(s::table)
-        .values((s::person_id.eq(person), s::last_number.eq(1i64)))
+    // In the order of persons: two transactions that append to the same logs do not block each other for good.
+    let mut counts: BTreeMap<PersonId, i64> = BTreeMap::new();
+    for event in events {
+        *counts.entry(event.person).or_default() += 1;
+    }
+    let counted: Vec<_> =
+        counts.iter().map(|(person, count)| (s::person_id.eq(*person), s::last_number.eq(*count))).collect();
+    let last: Vec<(PersonId, i64)> = diesel::insert_into(s::table)
+        .values(counted)
         .on_conflict(s::person_id)
         .do_update()
-        .set(s::last_number.eq(s::last_number + 1))
-        .returning(s::last_number)
-        .get_result(&mut **tx)
+        .set(s::last_number.eq(s::last_number + excluded(s::last_number)))
+        .returning((s::person_id, s::last_number))
+        .get_results(&mut **tx)
         .await?;
+    let mut next: HashMap<PersonId, i64> = last
+        .into_iter()
+        .map(|(person, last)| (person, last - counts.get(&person).copied().unwrap_or_default() + 1))
+        .collect();
     use generation_events as e;
-    diesel::insert_into(e::table)
-        .values((
-            e::person_id.eq(person),
-            e::number.eq(number),
-            e::generation_id.eq(generation),
-            e::snapshot.eq(snapshot),
-            e::at.eq(now),
-        ))
-        .execute(&mut **tx)
-        .await?;
+    let rows: Vec<_> = events
+        .iter()
+        .map(|event| {
+            let next = next.entry(event.person).or_default();
+            let number = *next;
+            *next += 1;
+            (
+                e::person_id.eq(event.person),
+                e::number.eq(number),
+                e::generation_id.eq(event.generation),
+                e::snapshot.eq(&event.snapshot),
+                e::at.eq(now),
+            )
+        })
+        .collect();
+    diesel::insert_into(e::table).values(rows).execute(&mut **tx).await?;
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::model::{Generation, GenerationFault, NewReference, Output, Progress, State};
 use crate::{
     base::{
-        access::{Grant, StudioEdit, StudioRead},
+        access::{Grant, StudioRead},
         ids::GenerationId,
         money::{Currency, Micros},
         paging::{Page, PageRequest},
@@ -23,7 +23,7 @@ use crate::{
             Conn, DbError, Tx,
             schema::{generation_outputs, generation_progress, generation_references, generations},
         },
-        keyring::{Keyring, OwnerKeys},
+        keyring::{Keyring, OwnerKeys, Words},
     },
 };
 
@@ -115,55 +115,66 @@ impl Row {
     }
 }
 
-/// Writes an accepted generation with its references.
-pub async fn insert(
-    tx: &mut Tx,
-    keys: &Keyring,
-    grant: &Grant<StudioEdit>,
-    generation: &Generation,
-    now: DateTime<Utc>,
-) -> Result<(), DbError> {
-    use generations as g;
-    let (id, person, workspace) = (generation.id.uuid(), grant.person().uuid(), grant.workspace().uuid());
-    let keys = keys.of_all(tx, [person, workspace]).await?;
-    let key = keys.get(person)?;
-    let parameters = serde_json::to_vec(&generation.parameters).map_err(DbError::unreadable)?;
-    diesel::insert_into(g::table)
-        .values((
-            g::id.eq(generation.id),
-            g::workspace_id.eq(grant.workspace()),
-            g::person_id.eq(grant.person()),
-            g::model_id.eq(&generation.model),
-            g::provider_id.eq(generation.provider_id),
-            g::provider.eq(&generation.provider),
-            g::prompt.eq(key.seal(PROMPT, id, generation.prompt.as_bytes())?),
-            g::words.eq(keys.get(workspace)?.words(&[&generation.prompt])),
-            g::size.eq(generation.size.to_string()),
-            g::count.eq(i32::try_from(generation.count).unwrap_or(i32::MAX)),
-            g::seed.eq(generation.seed.map(i64::from)),
-            g::parameters.eq(key.seal(PARAMETERS, id, &parameters)?),
-            g::price_card_id.eq(generation.price_card),
-            g::held_micros.eq(generation.held.0),
-            g::currency.eq(generation.currency.as_str()),
-            g::retry_of.eq(generation.retry_of),
-            g::resubmittable.eq(generation.resubmittable),
-            g::not_before.eq(now),
-            g::created_at.eq(now),
-        ))
-        .execute(&mut **tx)
-        .await?;
-    insert_references(tx, generation).await
+/// What a generation's person wrote, as it is stored.
+pub struct Sealed {
+    prompt: Vec<u8>,
+    words: Words,
+    parameters: Vec<u8>,
 }
 
-async fn insert_references(tx: &mut Tx, generation: &Generation) -> Result<(), DbError> {
-    use generation_references as r;
-    let rows: Vec<_> = generation
-        .references
+impl Sealed {
+    /// With the keys of the generation's person and workspace.
+    pub fn new(keys: &OwnerKeys, generation: &Generation) -> Result<Self, DbError> {
+        let (id, key) = (generation.id.uuid(), keys.get(generation.person.uuid())?);
+        let parameters = serde_json::to_vec(&generation.parameters).map_err(DbError::unreadable)?;
+        Ok(Self {
+            prompt: key.seal(PROMPT, id, generation.prompt.as_bytes())?,
+            words: keys.get(generation.workspace.uuid())?.words(&[&generation.prompt]),
+            parameters: key.seal(PARAMETERS, id, &parameters)?,
+        })
+    }
+}
+
+/// Writes accepted generations with their references.
+pub async fn insert(tx: &mut Tx, accepted: &[(&Generation, &Sealed)], now: DateTime<Utc>) -> Result<(), DbError> {
+    use generations as g;
+    let rows: Vec<_> = accepted
         .iter()
-        .zip(0i32..)
-        .map(|(reference, position)| {
+        .map(|&(generation, sealed)| {
             (
-                r::generation_id.eq(generation.id),
+                g::id.eq(generation.id),
+                g::workspace_id.eq(generation.workspace),
+                g::person_id.eq(generation.person),
+                g::model_id.eq(&generation.model),
+                g::provider_id.eq(generation.provider_id),
+                g::provider.eq(&generation.provider),
+                g::prompt.eq(&sealed.prompt),
+                g::words.eq(&sealed.words),
+                g::size.eq(generation.size.to_string()),
+                g::count.eq(i32::try_from(generation.count).unwrap_or(i32::MAX)),
+                g::seed.eq(generation.seed.map(i64::from)),
+                g::parameters.eq(&sealed.parameters),
+                g::price_card_id.eq(generation.price_card),
+                g::held_micros.eq(generation.held.0),
+                g::currency.eq(generation.currency.as_str()),
+                g::retry_of.eq(generation.retry_of),
+                g::resubmittable.eq(generation.resubmittable),
+                g::not_before.eq(now),
+                g::created_at.eq(generation.created_at),
+            )
+        })
+        .collect();
+    diesel::insert_into(g::table).values(rows).execute(&mut **tx).await?;
+    insert_references(tx, accepted.iter().map(|(generation, _)| *generation)).await
+}
+
+async fn insert_references<'a>(tx: &mut Tx, generations: impl Iterator<Item = &'a Generation>) -> Result<(), DbError> {
+    use generation_references as r;
+    let rows: Vec<_> = generations
+        .flat_map(|generation| generation.references.iter().zip(0i32..).map(move |of| (generation.id, of)))
+        .map(|(generation, (reference, position))| {
+            (
+                r::generation_id.eq(generation),
                 r::position.eq(position),
                 r::asset_id.eq(reference.asset),
                 r::role.eq(reference.role.as_str()),
@@ -171,8 +182,25 @@ async fn insert_references(tx: &mut Tx, generation: &Generation) -> Result<(), D
             )
         })
         .collect();
-    diesel::insert_into(r::table).values(rows).execute(&mut **tx).await?;
+    if !rows.is_empty() {
+        diesel::insert_into(r::table).values(rows).execute(&mut **tx).await?;
+    }
     Ok(())
+}
+
+/// How many generations wait in the queue, up to a thousand.
+pub async fn waiting(conn: &mut Conn) -> Result<u32, DbError> {
+    let count = diesel::sql_query(
+        "select count(*) as count from (select from generations where state = 'queued' limit 1000) as queued",
+    );
+    let Count { count } = count.get_result(conn).await?;
+    Ok(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    count: i64,
 }
 
 /// What to look for in the own generations; everything given must hold.

@@ -22,17 +22,17 @@ async fn nothing_sets_aside_more_than_a_cap_leaves() {
     house.held(60).await;
     let client = client(&house).await;
     let person = house.payer.person.uuid();
-    let over = format!(
-        "update cap_windows set held_micros = held_micros + 41 where subject_id = '{person}' and period = 'day'"
-    );
-    refused(&client, &over, &SqlState::CHECK_VIOLATION).await;
+    let change =
+        |change: &str| format!("update cap_windows set {change} where subject_id = '{person}' and period = 'day'");
+    refused(&client, &change("held_micros = held_micros + 41"), &SqlState::CHECK_VIOLATION).await;
     let tomorrow = format!(
         "insert into cap_windows (scope, subject_id, period, starts_on, held_micros)
          values ('person', '{person}', 'day', current_date + 2, 101)"
     );
     refused(&client, &tomorrow, &SqlState::CHECK_VIOLATION).await;
-    client.batch_execute(&over.replace("41", "40")).await.unwrap();
-    client.batch_execute(&over.replace("+ 41", "- 100 , spent_micros = 500")).await.expect("what was billed is posted");
+    client.batch_execute(&change("held_micros = held_micros + 40")).await.unwrap();
+    let billed = change("held_micros = held_micros - 100, spent_micros = 500");
+    client.batch_execute(&billed).await.expect("what was billed is posted");
 }
 
 #[tokio::test]

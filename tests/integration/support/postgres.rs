@@ -12,7 +12,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{
         OnceLock,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
@@ -32,16 +32,25 @@ const APPLICATION: &str = "renderkeep_app";
 const GUARD: &str = r#"
     set -e
     initdb -D "$1/data" -U renderkeep --auth=trust --no-sync --locale=C.UTF-8 >"$1/log" 2>&1
-    postgres -D "$1/data" -c listen_addresses= -c unix_socket_directories="$1" -c max_connections=400 \
-        -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c shared_buffers=64MB >>"$1/log" 2>&1 &
+    dir=$1
+    shift
+    postgres -D "$dir/data" -c listen_addresses= -c unix_socket_directories="$dir" -c max_connections=400 \
+        "$@" >>"$dir/log" 2>&1 &
     server=$!
-    until pg_isready -q -h "$1"; do kill -0 $server; sleep 0.02; done
+    until pg_isready -q -h "$dir"; do kill -0 $server; sleep 0.02; done
     echo ready
     read -r _ || true
     kill -QUIT $server
     wait $server || true
-    rm -rf "$1"
+    rm -rf "$dir"
 "#;
+
+/// A database of a test lives for seconds.
+const FORGETFUL: [&str; 8] =
+    ["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "shared_buffers=64MB"];
+
+/// Set before the first database: the server keeps what it was told to keep, as one with default settings does.
+pub static DURABLE: AtomicBool = AtomicBool::new(false);
 
 struct Server {
     dir: PathBuf,
@@ -168,7 +177,11 @@ fn start() -> Server {
     let dir = tempfile::Builder::new().prefix("renderkeep-test-").tempdir().expect("a directory").keep();
     let path = format!("{}:/usr/bin:/bin", programs().display());
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", GUARD, "guard"]).arg(&dir).env("PATH", path).current_dir(&dir).process_group(0);
+    command.args(["-c", GUARD, "guard"]).arg(&dir);
+    if !DURABLE.load(Ordering::Relaxed) {
+        command.args(FORGETFUL);
+    }
+    command.env("PATH", path).current_dir(&dir).process_group(0);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     if geteuid().is_root() {
         chown(&dir, Some(NOBODY), Some(NOBODY)).expect("chown");
@@ -182,7 +195,7 @@ fn start() -> Server {
 }
 
 /// The newest PostgreSQL of Debian's packages.
-fn programs() -> PathBuf {
+pub fn programs() -> PathBuf {
     let installed = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed");
     let version = |path: &Path| path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
     let newest = installed.flatten().map(|entry| entry.path()).max_by_key(|path| version(path));
