@@ -30,6 +30,7 @@ create table holds (
 );
 create index holds_open on holds (created_at) where state = 'pending';
 create index holds_person on holds (person_id, id desc);
+create index holds_made_on on holds (made_on, id desc);
 
 -- One charge for a settled hold, and beside it one for what the provider billed above the hold.
 create table ledger_transactions (
@@ -73,7 +74,22 @@ create table cap_windows (
     starts_on date not null,
     held_micros bigint not null default 0 check (held_micros >= 0),
     spent_micros bigint not null default 0 check (spent_micros >= 0),
+    -- Room that an owner added to this one window.
+    refilled_micros bigint not null default 0 check (refilled_micros >= 0),
     primary key (scope, subject_id, period, starts_on)
+);
+
+-- When a window was first used to a mark of its limit, spent and set aside together; anew for another limit.
+create table cap_warnings (
+    scope text not null,
+    subject_id uuid not null,
+    period text not null,
+    starts_on date not null,
+    percent integer not null check (percent in (50, 80, 100)),
+    limit_micros bigint not null,
+    at timestamptz not null,
+    primary key (scope, subject_id, period, starts_on, percent, limit_micros),
+    foreign key (scope, subject_id, period, starts_on) references cap_windows
 );
 
 -- The server checks caps before it writes. These make sure of it whatever writes.
@@ -133,7 +149,7 @@ begin
         where scope = new.scope and period = new.period
             and (subject_id = new.subject_id or (subject_id is null and new.scope = 'person'))
         order by subject_id nulls last limit 1;
-    if most is not null and new.held_micros::numeric + new.spent_micros > most then
+    if most is not null and new.held_micros::numeric + new.spent_micros > most::numeric + new.refilled_micros then
         raise exception 'the cap of % % for this % is %, which leaves no room', new.scope, new.subject_id, new.period, most
             using errcode = 'check_violation', constraint = 'cap_window_within_cap';
     end if;

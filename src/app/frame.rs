@@ -77,6 +77,7 @@ async fn fill(platform: &Platform, ctx: &Ctx, acting: &Acting, frame: &mut Frame
         .await
         .map_err(boxed)?;
     frame.money = money(&caps);
+    frame.notices.extend(warning(&caps));
     Ok(())
 }
 
@@ -89,6 +90,42 @@ fn money(caps: &[CapState]) -> Option<MoneyChip> {
     let tightest = caps.iter().min_by_key(|cap| cap.left.micros)?;
     let left = format::money(tightest.left.micros.0.max(0), tightest.left.currency.as_str());
     Some(MoneyChip { text: format!("{left} left"), caps: caps.iter().map(line).collect() })
+}
+
+/// What is said on every page once a cap is used to four fifths: of all such caps, of the one that leaves least.
+fn warning(caps: &[CapState]) -> Option<Notice> {
+    let close = caps.iter().filter(|cap| cap.warning >= Some(80));
+    let cap = close.min_by_key(|cap| cap.left.micros)?;
+    let show = |micros: i64| format::money(micros, cap.limit.currency.as_str());
+    let whose = match cap.scope {
+        Scope::Person => "Your spend cap",
+        Scope::Workspace => "Your workspace’s spend cap",
+        Scope::Organisation => "The organisation’s spend cap",
+    };
+    let when = match cap.period {
+        Period::Day => " for today",
+        Period::Month => " for this month",
+        Period::Total => "",
+    };
+    let until = cap.refills_at.as_ref().map(|at| format!(" until {}", at.0.format("%-d %B, %H:%M UTC")));
+    let left = format!("{} of {} is left", show(cap.left.micros.0.max(0)), show(cap.limit.micros.0));
+    Some(match cap.warning {
+        Some(100) => Notice {
+            tone: Tone::Bad,
+            title: format!("{whose}{when} is used up"),
+            text: match until {
+                Some(until) => {
+                    format!("{left}. Requests that cost something are refused{until}, or until an owner adds to it.")
+                }
+                None => format!("{left}. Requests that cost something are refused until an owner adds to it."),
+            },
+        },
+        _ => Notice {
+            tone: Tone::Warn,
+            title: format!("{whose}{when} is used to 80 %"),
+            text: format!("{left}{}.", until.unwrap_or_default()),
+        },
+    })
 }
 
 /// One cap in words.
@@ -130,7 +167,8 @@ fn cap_title(cap: &CapState) -> String {
 fn cap_note(cap: &CapState) -> String {
     let refills = cap.refills_at.as_ref().map(|at| format!("refills on {}", at.0.format("%-d %B")));
     let shared = (cap.scope != Scope::Person).then(|| "shared by everybody".to_owned());
-    let note = [shared, refills].into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let half = (cap.warning == Some(50)).then(|| "more than half is used".to_owned());
+    let note = [half, shared, refills].into_iter().flatten().collect::<Vec<_>>().join(", ");
     let mut letters = note.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }

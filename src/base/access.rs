@@ -135,6 +135,10 @@ permissions! {
     ProvidersEdit, "providers.edit", [Owner], Admin;
     CapsRead, "caps.read", [Owner], Admin;
     CapsEdit, "caps.edit", [Owner], Admin;
+    /// What was charged for one's own work.
+    StatementRead, "statement.read", [Owner, Member], Read;
+    /// What was charged for everybody's.
+    StatementsRead, "statements.read", [Owner], Admin;
     /// End a generation whose outcome the provider never told.
     GenerationsResolve, "generations.resolve", [Owner], Admin;
     EgressRead, "egress.read", [Owner], Admin;

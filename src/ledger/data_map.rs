@@ -88,6 +88,19 @@ pub const DATA_MAP: &[Table] = &[
             setting("starts_on"),
             Column::personal("held_micros", Category::Money),
             Column::personal("spent_micros", Category::Money),
+            Column::personal("refilled_micros", Category::Money),
+        ],
+    },
+    Table {
+        name: "cap_warnings",
+        columns: &[
+            setting("scope"),
+            Column::personal("subject_id", Category::Reference),
+            setting("period"),
+            setting("starts_on"),
+            Column::personal("percent", Category::Money),
+            Column::personal("limit_micros", Category::Money),
+            Column::personal("at", Category::Activity),
         ],
     },
 ];

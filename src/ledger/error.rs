@@ -8,7 +8,7 @@ use crate::{
     },
     ledger::model::{ReachedCap, UnknownWord},
     organisation::OrganisationError,
-    platform::db::DbError,
+    platform::{db::DbError, idempotency::OnceError},
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +36,8 @@ pub enum LedgerError {
     #[error(transparent)]
     Organisation(#[from] OrganisationError),
     #[error(transparent)]
+    Once(#[from] OnceError),
+    #[error(transparent)]
     Db(#[from] DbError),
 }
 
@@ -56,6 +58,7 @@ impl Fault for LedgerError {
             Self::NotFound(error) => error.kind(),
             Self::Denied(error) => error.kind(),
             Self::Organisation(error) => error.kind(),
+            Self::Once(error) => error.kind(),
             Self::Db(error) => error.kind(),
         }
     }
@@ -72,6 +75,7 @@ impl Fault for LedgerError {
             Self::NotFound(error) => error.code(),
             Self::Denied(error) => error.code(),
             Self::Organisation(error) => error.code(),
+            Self::Once(error) => error.code(),
             Self::Db(error) => error.code(),
         }
     }
@@ -93,6 +97,7 @@ impl Fault for LedgerError {
     fn retry_after(&self) -> Option<u32> {
         match self {
             Self::Organisation(error) => error.retry_after(),
+            Self::Once(error) => error.retry_after(),
             Self::Db(error) => error.retry_after(),
             _ => None,
         }

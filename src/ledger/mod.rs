@@ -1,6 +1,7 @@
 //! The ledger: what work may cost, what it did cost, and the caps that nothing gets past.
 //!
-//! Owns the tables `ledger_accounts`, `holds`, `ledger_transactions`, `ledger_postings`, `caps` and `cap_windows`. A hold
+//! Owns the tables `ledger_accounts`, `holds`, `ledger_transactions`, `ledger_postings`, `caps`, `cap_windows`
+//! and `cap_warnings`. A hold
 //! sets aside the most that a generation can cost, in the transaction that accepts it; settling turns it into postings
 //! that sum to zero, releasing gives it back. Running sums per person, workspace and organisation and per day, month and
 //! for ever are kept whether caps exist or not, so that a cap set later counts what was spent before.
@@ -12,6 +13,7 @@ pub mod http;
 pub mod model;
 pub mod ops;
 pub mod pages;
+pub mod statement;
 mod store;
 
 pub use data_map::DATA_MAP;

@@ -187,13 +187,36 @@ pub struct Window {
 pub struct Sums {
     pub held: Micros,
     pub spent: Micros,
+    /// Room that an owner added to this one window.
+    pub refilled: Micros,
 }
 
 impl Sums {
     /// What a limit leaves; below zero after a provider billed more than was set aside.
     pub fn left(self, limit: Micros) -> Result<Micros, Overflow> {
-        limit.minus(self.spent)?.minus(self.held)
+        limit.plus(self.refilled)?.minus(self.spent)?.minus(self.held)
     }
+
+    pub fn plus(self, more: Self) -> Result<Self, Overflow> {
+        Ok(Self {
+            held: self.held.plus(more.held)?,
+            spent: self.spent.plus(more.spent)?,
+            refilled: self.refilled.plus(more.refilled)?,
+        })
+    }
+}
+
+/// How much of a limit is used, in percent, when somebody is told.
+const MARKS: [u8; 3] = [50, 80, 100];
+
+/// A window was used to a mark of its limit for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Warning {
+    pub window: Window,
+    pub percent: u8,
+    /// The limit then, with what had been added to it.
+    pub limit: Micros,
+    pub at: DateTime<Utc>,
 }
 
 /// Whose work it is: everybody whose caps it must fit.
@@ -260,7 +283,7 @@ pub struct Settled {
     pub overage: Micros,
 }
 
-/// Where a cap stands: `limit = spent + held + left`.
+/// Where a cap stands: `limit = spent + held + left`. What was added to this window is part of its limit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CapState {
     pub id: CapId,
@@ -273,6 +296,10 @@ pub struct CapState {
     pub spent: Money,
     pub held: Money,
     pub left: Money,
+    /// The part of the limit that an owner added to this day or month alone, or for good to a total.
+    pub refilled: Money,
+    /// 50, 80 or 100: so many percent of the limit are spent or set aside.
+    pub warning: Option<u8>,
     pub refills_at: Option<At>,
     /// What a quoted request would leave.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -282,15 +309,18 @@ pub struct CapState {
 impl CapState {
     pub fn new(cap: &Cap, sums: Sums, day: NaiveDate) -> Result<Self, Overflow> {
         let money = |micros| Money::new(micros, cap.limit.currency);
+        let (limit, left) = (cap.limit.micros.plus(sums.refilled)?, sums.left(cap.limit.micros)?);
         Ok(Self {
             id: cap.id,
             scope: cap.subject.scope(),
             subject: cap.subject.id_text(),
             period: cap.period,
-            limit: cap.limit,
+            limit: money(limit),
             spent: money(sums.spent),
             held: money(sums.held),
-            left: money(sums.left(cap.limit.micros)?),
+            left: money(left),
+            refilled: money(sums.refilled),
+            warning: mark(limit, limit.minus(left)?),
             refills_at: cap.period.refills_at(day).map(At),
             left_after: None,
         })
@@ -306,6 +336,18 @@ impl CapState {
         self.left_after = Some(Money::new(left, self.limit.currency));
         Ok(self)
     }
+}
+
+/// The highest mark that `used` has reached. Of a limit of nothing everything is used.
+fn mark(limit: Micros, used: Micros) -> Option<u8> {
+    let reached = |mark: &u8| i128::from(used.0) * 100 >= i128::from(limit.0) * i128::from(*mark);
+    MARKS.into_iter().rev().find(reached)
+}
+
+/// The marks of this cap that were not reached `before` and are now.
+pub(in crate::ledger) fn passed(before: &CapState, now: &CapState) -> impl Iterator<Item = u8> {
+    let (from, to) = (before.warning.unwrap_or(0), now.warning.unwrap_or(0));
+    MARKS.into_iter().filter(move |mark| (from + 1..=to).contains(mark))
 }
 
 /// Whether a request would be admitted now, and what it would leave.
@@ -367,6 +409,17 @@ mod tests {
 
     fn day(text: &str) -> NaiveDate {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn marks_are_reached_at_exactly_their_percent() {
+        let at = |used| mark(Micros(200), Micros(used));
+        assert_eq!(
+            [at(0), at(99), at(100), at(159), at(160), at(199), at(200), at(500)].map(|mark| mark.unwrap_or(0)),
+            [0, 0, 50, 50, 80, 80, 100, 100]
+        );
+        assert_eq!(mark(Micros(0), Micros(0)), Some(100));
+        assert_eq!(mark(Micros(i64::MAX), Micros(i64::MAX)), Some(100));
     }
 
     #[test]

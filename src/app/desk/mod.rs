@@ -9,6 +9,7 @@ mod overview;
 mod people;
 mod picture;
 mod providers;
+mod statement;
 mod unknown;
 mod words;
 
@@ -42,6 +43,21 @@ pub fn routes() -> Vec<Route> {
             operation("egress", "The same calls as a table, newest first; the export is audited")
                 .query::<WhichCalls>()
                 .answers_bytes(StatusCode::OK, "text/csv", "Every call that fits, below a head."),
+        ),
+        get(statement::OWN, statement::statement_page),
+        get(statement::ALL, statement::statements_page),
+        get(statement::OWN_EXPORT, statement::export_own).documented(
+            operation("statements", "Own statement of a month as a table, with names, newest first")
+                .query::<statement::WhichOwn>()
+                .answers_bytes(StatusCode::OK, "text/csv", "Every charged generation, below a head."),
+        ),
+        get(statement::ALL_EXPORT, statement::export_all).documented(
+            operation(
+                "statements",
+                "The statement of a month as a table, with names, newest first; the export is audited",
+            )
+            .query::<statement::WhichStatement>()
+            .answers_bytes(StatusCode::OK, "text/csv", "Every charged generation, below a head."),
         ),
         get(providers::PROVIDERS, providers::providers_page),
         post(providers::PROVIDERS, providers::add_provider),

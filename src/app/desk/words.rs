@@ -20,6 +20,8 @@ pub fn of_action(action: &str) -> String {
         "people.one_time_password" => "One-time password made",
         "caps.set" => "Cap changed",
         "caps.delete" => "Cap deleted",
+        "caps.refill" => "Cap refilled",
+        "ledger.export" => "Statement exported",
         "ledger.overage" => "Overage posted",
         "assets.trash" => "Picture put in the trash",
         "assets.restore" => "Picture restored",

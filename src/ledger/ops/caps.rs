@@ -1,18 +1,20 @@
 //! Caps as an owner sets them.
 
+use uuid::Uuid;
+
 use crate::{
     base::{
         access::{CapsEdit, CapsRead, Grant},
         clock::Clock,
         ctx::Ctx,
         error::{Invalid, NotFound},
-        ids::{CapId, OrganisationId},
+        ids::{CapId, OrganisationId, PersonId},
         money::{Micros, Money},
         paging::{Page, PageRequest},
     },
     ledger::{
         error::LedgerError,
-        model::{Cap, CapFilter, CapState, NewCap, Period, Scope, Subject, Sums, Window},
+        model::{Cap, CapFilter, CapState, NewCap, Period, Scope, Subject, Sums, Warning, Window},
         store,
     },
     organisation::ops as organisation,
@@ -20,11 +22,26 @@ use crate::{
         Platform,
         audit::{self, Act},
         db::{Conn, Tx},
+        idempotency::{Answer, Once},
     },
 };
 
 /// A cap and where it stands. The default of each person is a rule and has no sums of its own.
 pub type Standing = (Cap, Option<CapState>);
+
+/// Who was warned: the marks that these windows have passed, oldest first.
+pub async fn warnings(
+    ctx: &Ctx,
+    app: &Platform,
+    _grant: &Grant<CapsRead>,
+    subject: Subject,
+) -> Result<Vec<Warning>, LedgerError> {
+    let Some(id) = subject.uuid() else { return Ok(Vec::new()) };
+    let today = ctx.clock.today();
+    let window =
+        |period: Period| Window { scope: subject.scope(), subject: id, period, starts_on: period.start(today) };
+    store::warnings::of_windows(&mut *app.db.read().await?, &Period::ALL.map(window)).await
+}
 
 pub async fn list_caps(
     ctx: &Ctx,
@@ -127,6 +144,88 @@ pub async fn delete_cap(ctx: &Ctx, app: &Platform, id: CapId) -> Result<(), Ledg
             delete(tx, ctx, &grant, &cap).await
         })
         .await
+}
+
+/// Room that an owner adds to one window of a cap: to this day or month alone, or for good to a total.
+#[derive(Clone, Copy, Debug)]
+pub struct Refill<'a> {
+    pub cap: CapId,
+    /// Whose window, where the cap is the default of each person.
+    pub person: Option<PersonId>,
+    pub amount: Money,
+    pub reason: &'a str,
+}
+
+/// Bytes of the reason for a refill.
+const LONGEST_REASON: usize = 2000;
+
+/// Adds room to the window of now, and says where the cap stands then.
+pub async fn refill_cap(
+    ctx: &Ctx,
+    app: &Platform,
+    refill: &Refill<'_>,
+    once: &Once,
+    answer: impl FnOnce(&CapState) -> Answer,
+) -> Result<Answer, LedgerError> {
+    let grant = ctx.grant::<CapsEdit>()?;
+    let (amount, reason) = (refill.amount, refill.reason.trim());
+    if reason.is_empty() || reason.len() > LONGEST_REASON {
+        return Err(Invalid::field("reason", "required", "Say in a few words why, at most 2,000 bytes.").into());
+    }
+    if amount.micros <= Micros::ZERO {
+        return Err(Invalid::field("amount.micros", "out_of_range", "Add more than nothing.").into());
+    }
+    app.db
+        .write("ledger.refill_cap", async |tx| {
+            if let Some(kept) = once.claim(tx, &app.keys, ctx, grant.person()).await? {
+                return Ok(kept);
+            }
+            let cap = store::caps::find(tx, refill.cap).await?.ok_or(NotFound)?;
+            if amount.currency != cap.limit.currency {
+                let message = format!("This organisation counts in {}.", cap.limit.currency);
+                return Err(Invalid::field("amount.currency", "not_offered", message).into());
+            }
+            let subject = whose(tx, &cap, refill.person).await?;
+            let today = ctx.clock.today();
+            let starts_on = cap.period.start(today);
+            let window = Window { scope: cap.subject.scope(), subject, period: cap.period, starts_on };
+            let mut sums = Sums::default();
+            for (_, counted) in store::lock_windows(tx, &[window]).await? {
+                sums = counted;
+            }
+            let more = Sums { refilled: amount.micros, ..Sums::default() };
+            let state = CapState::new(&cap, sums.plus(more)?, today)?;
+            store::add(tx, &[(window, more)]).await?;
+            let details = serde_json::json!({
+                "scope": cap.subject.scope(), "subject": subject, "period": cap.period, "starts_on": starts_on,
+                "amount_micros": amount.micros, "currency": amount.currency,
+            });
+            let act = Act::done("caps.refill").on("cap", cap.id).because(reason).details(details);
+            audit::record(tx, ctx, act).await?;
+            let first = answer(&state);
+            once.keep(tx, &app.keys, grant.person(), &first).await?;
+            Ok(first)
+        })
+        .await
+}
+
+/// The subject whose window is meant.
+async fn whose(tx: &mut Tx, cap: &Cap, person: Option<PersonId>) -> Result<Uuid, LedgerError> {
+    let fault = |code, message: &str| Err(Invalid::field("person", code, message).into());
+    match (cap.subject.uuid(), person) {
+        (Some(subject), None) => Ok(subject),
+        (Some(_), Some(_)) => fault("unknown", "This cap has one subject already; leave the person out."),
+        (None, None) => fault("required", "This cap is the default of each person. Say whose is refilled."),
+        (None, Some(person)) => {
+            if organisation::membership(tx, person).await?.is_none() {
+                return fault("unknown", "There is nobody of this id here.");
+            }
+            if store::caps::find_by_subject(tx, Subject::Person(person), cap.period).await?.is_some() {
+                return fault("own_cap", "This person has a cap of their own for this period. Refill that one.");
+            }
+            Ok(person.uuid())
+        }
+    }
 }
 
 async fn set(tx: &mut Tx, ctx: &Ctx, grant: &Grant<CapsEdit>, new: &NewCap) -> Result<Cap, LedgerError> {

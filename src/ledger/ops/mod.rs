@@ -5,17 +5,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 
 mod caps;
 mod spending;
+pub mod statement;
 
-pub use caps::{Standing, counted, delete_cap, find_cap, list_caps, set_cap, set_caps};
+pub use caps::{Refill, Standing, counted, delete_cap, find_cap, list_caps, refill_cap, set_cap, set_caps, warnings};
 pub use spending::{Spending, spent_with_providers, this_month};
 
 use super::{
     error::LedgerError,
-    model::{Cap, CapState, NewHold, Payer, Quote, Settled, Sums, Window},
+    model::{Cap, CapState, NewHold, Payer, Quote, Settled, Sums, Warning, Window, passed},
     store::{self, Entry, Hold, Stage},
 };
 use crate::{
@@ -57,6 +58,7 @@ pub async fn hold_all(
     if !holds.is_empty() {
         store::add(tx, &grown(&before, &standings)?).await?;
         store::create_holds(tx, now, &holds).await?;
+        warn(tx, &payers, &caps, &before, &standings, now).await?;
     }
     Ok(admitted)
 }
@@ -91,9 +93,38 @@ fn admit(standings: &mut Standings, caps: &[Cap], new: &NewHold, day: NaiveDate)
 fn grown(before: &Standings, after: &Standings) -> Result<Vec<(Window, Sums)>, Overflow> {
     let more = after.iter().map(|(window, after)| {
         let before = before.get(window).copied().unwrap_or_default();
-        Ok((*window, Sums { held: after.held.minus(before.held)?, spent: Micros::ZERO }))
+        Ok((*window, Sums { held: after.held.minus(before.held)?, ..Sums::default() }))
     });
     more.collect()
+}
+
+/// Notes for whom a mark of a cap was passed.
+async fn warn(
+    tx: &mut Tx,
+    payers: &[Payer],
+    caps: &[Cap],
+    before: &Standings,
+    after: &Standings,
+    now: DateTime<Utc>,
+) -> Result<(), LedgerError> {
+    let day = now.date_naive();
+    let mut warnings: BTreeMap<(Window, u8), Warning> = BTreeMap::new();
+    for payer in payers {
+        let windows = payer.windows(day);
+        let pairs = states(caps, *payer, before, day)?.into_iter().zip(states(caps, *payer, after, day)?);
+        for (before, after) in pairs {
+            let same = |window: &&Window| (window.scope, window.period) == (after.scope, after.period);
+            let Some(window) = windows.iter().find(same) else { continue };
+            for percent in passed(&before, &after) {
+                let warning = Warning { window: *window, percent, limit: after.limit.micros, at: now };
+                warnings.insert((*window, percent), warning);
+            }
+        }
+    }
+    if !warnings.is_empty() {
+        store::warnings::insert(tx, &warnings.into_values().collect::<Vec<_>>()).await?;
+    }
+    Ok(())
 }
 
 /// The same change of each of these windows.
@@ -123,8 +154,17 @@ async fn charge(
     let windows = hold.payer().windows(hold.made_on);
     let sums = store::lock_windows(tx, &windows).await?;
     refuse_overflow(sums.iter().map(|(_, sums)| sums), settled.overage)?;
-    let change = Sums { held: Micros::ZERO.minus(hold.amount())?, spent: actual };
+    let change = Sums { held: Micros::ZERO.minus(hold.amount())?, spent: actual, ..Sums::default() };
     store::add(tx, &each(&windows, change)).await?;
+    if settled.overage > Micros::ZERO && hold.made_on == ctx.clock.today() {
+        // Only what was not set aside can pass a mark here.
+        let payer = hold.payer();
+        let before: Standings = sums.into_iter().collect();
+        let after =
+            before.iter().map(|(window, sums)| Ok((*window, sums.plus(change)?))).collect::<Result<_, Overflow>>()?;
+        let caps = store::caps::of_payers(tx, &[payer]).await?;
+        warn(tx, &[payer], &caps, &before, &after, ctx.clock.now()).await?;
+    }
     store::resolve_hold(tx, ctx, hold, Some(actual)).await?;
     let within = actual.minus(settled.overage)?;
     for (entry, amount) in [(Entry::Charge, within), (Entry::Overage, settled.overage)] {
@@ -152,7 +192,7 @@ pub async fn release(tx: &mut Tx, ctx: &Ctx, generation: GenerationId) -> Result
     }
     let windows = hold.payer().windows(hold.made_on);
     store::lock_windows(tx, &windows).await?;
-    let change = Sums { held: Micros::ZERO.minus(hold.amount())?, spent: Micros::ZERO };
+    let change = Sums { held: Micros::ZERO.minus(hold.amount())?, ..Sums::default() };
     store::add(tx, &each(&windows, change)).await?;
     Ok(store::resolve_hold(tx, ctx, &hold, None).await?)
 }

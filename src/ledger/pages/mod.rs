@@ -2,18 +2,19 @@
 
 mod desk;
 mod show;
+pub mod statement_views;
 pub mod views;
 
 use actix_web::{HttpResponse, http::StatusCode, web};
 use serde::Deserialize;
 
 use desk::Desk;
-use show::Typed;
+use show::{Counted, Typed};
 use views::{CapSheet, CapsAsk};
 
 use super::{
     error::LedgerError,
-    model::{Period, Scope, Subject},
+    model::{CapState, Period, Scope, Subject},
     ops,
 };
 use crate::{
@@ -21,14 +22,15 @@ use crate::{
         access::{CapsEdit, CapsRead, Grant},
         ctx::Ctx,
         error::{Invalid, NotFound},
-        ids::CapId,
+        ids::{CapId, PersonId},
         money::{Currency, Micros, Money, NotAnAmount},
     },
-    platform::Platform,
+    platform::{Platform, idempotency::Once},
     web::{
-        extract::{Form, Query, path_id},
+        extract::{self, Form, Query, path_id},
         guard::Guard,
         page::{self, PageFrame},
+        parts::Field,
         problem::Problem,
         route::{Route, get, post},
     },
@@ -38,6 +40,7 @@ pub fn routes() -> Vec<Route> {
     vec![
         get("/admin/caps", caps_page),
         post("/admin/caps", save_caps),
+        post("/admin/caps/{id}/refill", refill_from_page),
         post("/admin/caps/{id}/delete", delete_from_page),
     ]
 }
@@ -57,6 +60,7 @@ struct Address {
 #[serde(rename_all = "snake_case")]
 enum Question {
     New,
+    Refill,
     Delete,
 }
 
@@ -72,6 +76,11 @@ async fn caps_page(guard: Guard<CapsRead>, address: Query<Address>, frame: PageF
     };
     let ask = match address.ask {
         Some(Question::New) => Some(CapsAsk::New(show::new_cap(&desk, &desk::people_without(ctx, app, &desk).await?))),
+        Some(Question::Refill) => {
+            let id: CapId = path_id(address.cap.as_deref().unwrap_or_default())?;
+            let about = (open.ok_or(NotFound)?, id);
+            Some(refill_dialog(ctx, app, &desk, about, [Field::default(), Field::default()]).await?)
+        }
         Some(Question::Delete) => {
             let id: CapId = path_id(address.cap.as_deref().unwrap_or_default())?;
             Some(CapsAsk::Delete(show::deletion(&desk, &ops::find_cap(app, &grant, id).await?)))
@@ -90,8 +99,31 @@ async fn sheet(
     typed: Option<&Typed>,
 ) -> Result<CapSheet, Problem> {
     let name = desk::name_of(app, desk, subject).await?;
-    let counted = ops::counted(ctx, app, grant, subject).await?;
+    let counted = counted(ctx, app, grant, subject).await?;
     Ok(show::sheet(desk, subject, &name, &counted, typed))
+}
+
+async fn counted(ctx: &Ctx, app: &Platform, grant: &Grant<CapsRead>, subject: Subject) -> Result<Counted, LedgerError> {
+    let sums = ops::counted(ctx, app, grant, subject).await?;
+    Ok(Counted { sums, warnings: ops::warnings(ctx, app, grant, subject).await? })
+}
+
+/// The dialog that adds to the cap that counts for this subject.
+async fn refill_dialog(
+    ctx: &Ctx,
+    app: &Platform,
+    desk: &Desk,
+    (subject, id): (Subject, CapId),
+    fields: [Field; 2],
+) -> Result<CapsAsk, Problem> {
+    let counted = counted(ctx, app, &ctx.grant()?, subject).await?;
+    let standing = counted
+        .sums
+        .iter()
+        .filter_map(|(period, sums)| show::in_force(desk, subject, *period, Some(*sums)))
+        .find(|(cap, _)| cap.id == id);
+    let name = desk::name_of(app, desk, subject).await?;
+    Ok(CapsAsk::Refill(show::refill(desk, subject, &name, &standing.ok_or(NotFound)?, fields)))
 }
 
 /// The three amounts of one subject. An empty one is no cap for that period.
@@ -144,6 +176,56 @@ async fn save_caps(guard: Guard<CapsEdit>, form: Form<CapsForm>, frame: PageFram
             page::html(StatusCode::UNPROCESSABLE_ENTITY, &show::page(frame, &desk, Some(subject), Some(sheet), None))
         }
     }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RefillForm {
+    /// Whose window, where the cap is the default of each person; else empty.
+    person: String,
+    amount: String,
+    reason: String,
+}
+
+async fn refill_from_page(
+    guard: Guard<CapsEdit>,
+    id: web::Path<String>,
+    form: Form<RefillForm>,
+    frame: PageFrame,
+) -> Result<HttpResponse, Problem> {
+    let Guard { ctx, app, .. } = &guard;
+    let grant = ctx.grant::<CapsRead>()?;
+    let RefillForm { person, amount, reason } = form.0;
+    let id: CapId = path_id(&id)?;
+    let cap = ops::find_cap(app, &grant, id).await?;
+    let person: Option<PersonId> = if person.is_empty() { None } else { Some(path_id(&person)?) };
+    let subject = person.map_or(cap.subject, Subject::Person);
+    let desk = Desk::open(ctx, app, &grant).await?;
+    let faults: [Option<String>; 2] = match amount.parse::<Micros>() {
+        Err(fault) => [Some(fault.to_string()), None],
+        Ok(micros) => {
+            let amount = Money::new(micros, desk.organisation.currency);
+            let refill = ops::Refill { cap: id, person, amount, reason: &reason };
+            let render = |state: &CapState| extract::first_answer(StatusCode::OK, None, state);
+            match ops::refill_cap(ctx, app, &refill, &Once::unkeyed(), render).await {
+                Ok(_) => return Ok(page::see_other(&desk.address(subject))),
+                Err(LedgerError::Invalid(Invalid(faults))) => {
+                    let of =
+                        |name: &str| faults.iter().find(|fault| fault.name == name).map(|fault| fault.message.clone());
+                    let (amount, reason) = (of("amount.micros"), of("reason"));
+                    // What is wrong with neither is wrong with the cap.
+                    let rest = faults.first().map(|fault| fault.message.clone()).filter(|_| reason.is_none());
+                    [amount.or(rest), reason]
+                }
+                Err(other) => return Err(other.into()),
+            }
+        }
+    };
+    let [of_amount, of_reason] = faults;
+    let fields = [Field { value: amount, error: of_amount }, Field { value: reason, error: of_reason }];
+    let ask = refill_dialog(ctx, app, &desk, (subject, id), fields).await?;
+    let sheet = sheet(ctx, app, &grant, &desk, subject, None).await?;
+    page::html(StatusCode::UNPROCESSABLE_ENTITY, &show::page(frame, &desk, Some(subject), Some(sheet), Some(ask)))
 }
 
 /// A form that says everything with its address.

@@ -3,7 +3,8 @@
 use super::{
     desk::{Desk, name},
     views::{
-        CapDeletion, CapLevels, CapPeriod, CapRow, CapScope, CapSheet, CapStat, CapUse, CapsAsk, CapsPage, NewCap,
+        CapDeletion, CapLevels, CapPeriod, CapRefill, CapRow, CapScope, CapSheet, CapStat, CapUse, CapsAsk, CapsPage,
+        NewCap,
     },
 };
 use crate::{
@@ -11,10 +12,7 @@ use crate::{
         ids::PersonId,
         money::{Micros, Money},
     },
-    ledger::{
-        model::{Cap, CapState, Period, Subject, Sums},
-        ops::Standing,
-    },
+    ledger::model::{Cap, CapState, Period, Subject, Sums, Warning},
     web::{
         format,
         frame::Place,
@@ -193,7 +191,14 @@ fn others(desk: &Desk) -> u64 {
     desk.people.saturating_sub(u64::try_from(desk.capped_people()).unwrap_or_default())
 }
 
-pub fn sheet(desk: &Desk, subject: Subject, name: &str, counted: &[(Period, Sums)], typed: Option<&Typed>) -> CapSheet {
+/// What a subject's windows of now have counted, and the marks that they have passed.
+#[derive(Debug, Default)]
+pub struct Counted {
+    pub sums: Vec<(Period, Sums)>,
+    pub warnings: Vec<Warning>,
+}
+
+pub fn sheet(desk: &Desk, subject: Subject, name: &str, counted: &Counted, typed: Option<&Typed>) -> CapSheet {
     let own = !desk.caps_of(subject).is_empty();
     let note = match subject {
         Subject::Organisation(_) | Subject::Workspace(_) => "Shared by everybody in it",
@@ -225,17 +230,12 @@ fn stuck(desk: &Desk, subject: Subject) -> Option<(String, String)> {
     Some(("Nothing is left".to_owned(), format!("New requests are refused {until}. A refused request costs nothing.")))
 }
 
-fn period(
-    desk: &Desk,
-    subject: Subject,
-    period: Period,
-    counted: &[(Period, Sums)],
-    typed: Option<&Typed>,
-) -> CapPeriod {
+fn period(desk: &Desk, subject: Subject, period: Period, counted: &Counted, typed: Option<&Typed>) -> CapPeriod {
     let standing = desk.cap(subject, period);
     let kept = || Field::of(standing.map(|(cap, _)| cap.limit.micros.decimal()).unwrap_or_default());
     let typed = typed.and_then(|Typed(all)| all.iter().find(|(of, ..)| *of == period));
-    let spent = counted.iter().find(|(of, _)| *of == period).map(|(_, sums)| amount(desk, sums.spent));
+    let sums = counted.sums.iter().find(|(of, _)| *of == period).map(|(_, sums)| *sums);
+    let spent = sums.map(|sums| amount(desk, sums.spent));
     let (word, label, when) = match period {
         Period::Day => ("day", "A day", "today".to_owned()),
         Period::Month => ("month", "A month", desk.now.format("in %B").to_string()),
@@ -249,25 +249,67 @@ fn period(
             Some(spent) => format!("{spent} {when}"),
             None => format!("For each of {}", persons(others(desk))),
         },
-        cap: standing.and_then(|standing| levels(desk, standing)),
+        cap: in_force(desk, subject, period, sums).map(|(cap, state)| levels(desk, subject, &cap, &state, counted)),
     }
 }
 
-fn levels(desk: &Desk, (cap, state): &Standing) -> Option<CapLevels> {
-    let state = state.as_ref()?;
+/// The cap that counts for a subject: its own, or for a person without one the default, with their own sums.
+pub fn in_force(desk: &Desk, subject: Subject, period: Period, sums: Option<Sums>) -> Option<(Cap, CapState)> {
+    if let Some((cap, state)) = desk.cap(subject, period) {
+        return Some((*cap, state.clone()?));
+    }
+    let (cap, _) = matches!(subject, Subject::Person(_)).then(|| desk.cap(Subject::EachPerson, period)).flatten()?;
+    let state = CapState::new(cap, sums.unwrap_or_default(), desk.now.date_naive()).ok()?;
+    Some((*cap, state))
+}
+
+fn levels(desk: &Desk, subject: Subject, cap: &Cap, state: &CapState, counted: &Counted) -> CapLevels {
+    let ask = |what: &str| format!("{}&ask={what}&cap={}", desk.address(subject), cap.id);
+    let marks = counted
+        .warnings
+        .iter()
+        .filter(|warning| warning.window.period == cap.period && warning.limit == state.limit.micros);
+    let marks: Vec<String> =
+        marks.map(|warning| format!("{} % on {}", warning.percent, warning.at.format("%-d %B, %H:%M UTC"))).collect();
     let refills = match refills(desk, cap.period, "%-d %B, %H:%M UTC") {
         never if never.is_empty() => "never".to_owned(),
         time => time,
     };
-    Some(CapLevels {
+    CapLevels {
         id: cap.id.to_string(),
         meter: meter(state),
         spent: show(state.spent),
         held: show(state.held),
         left: show(state.left),
+        refilled: (state.refilled.micros > Micros::ZERO).then(|| show(state.refilled)),
         refills,
-        ask_delete: format!("{}&ask=delete&cap={}", desk.address(cap.subject), cap.id),
-    })
+        warned: (!marks.is_empty()).then(|| marks.join(", ")),
+        ask_refill: ask("refill"),
+        ask_delete: (cap.subject == subject).then(|| ask("delete")),
+    }
+}
+
+pub fn refill(
+    desk: &Desk,
+    subject: Subject,
+    name: &str,
+    (cap, state): &(Cap, CapState),
+    [amount, reason]: [Field; 2],
+) -> CapRefill {
+    let until = match refills(desk, cap.period, "%-d %B, %H:%M UTC") {
+        never if never.is_empty() => "Counts for good".to_owned(),
+        time => format!("Counts until {time}"),
+    };
+    CapRefill {
+        id: cap.id.to_string(),
+        person: if cap.subject == subject { String::new() } else { desk.word(subject) },
+        cap: format!("{}, for {name}", rule(cap)),
+        left: show(state.left),
+        counts: until,
+        amount,
+        reason,
+        back: desk.address(subject),
+    }
 }
 
 pub fn new_cap(desk: &Desk, people: &[(PersonId, String)]) -> NewCap {
@@ -330,6 +372,7 @@ mod tests {
             clock::Clock,
             ids::{CapId, OrganisationId},
         },
+        ledger::ops::Standing,
         organisation::model::Organisation,
         web::frame::samples::frame,
     };
@@ -338,7 +381,7 @@ mod tests {
         let now = clock.now();
         let limit = Money::new(Micros(limit), "EUR".parse().unwrap());
         let cap = Cap { id: CapId::new(clock), subject, period, limit, created_at: now, updated_at: now };
-        let sums = Sums { held: Micros(held), spent: Micros(spent) };
+        let sums = Sums { held: Micros(held), spent: Micros(spent), ..Sums::default() };
         let state = (subject != Subject::EachPerson).then(|| CapState::new(&cap, sums, now.date_naive()).unwrap());
         (cap, state)
     }
@@ -355,7 +398,7 @@ mod tests {
         let desk = Desk {
             organisation: Organisation { id: organisation, name: "Halden".into(), currency: "EUR".parse().unwrap() },
             caps,
-            counted: vec![(Period::Month, Sums { held: Micros(0), spent: Micros(76_500_000) })],
+            counted: vec![(Period::Month, Sums { spent: Micros(76_500_000), ..Sums::default() })],
             names: HashMap::from([(person, "Yuki <Tanaka>".to_owned())]),
             workspaces: HashMap::new(),
             people: 3,
@@ -388,7 +431,8 @@ mod tests {
     #[test]
     fn a_sheet_has_the_limits_to_edit_what_is_stuck_and_what_was_typed_wrong() {
         let (desk, person) = desk();
-        let counted = Period::ALL.map(|period| (period, Sums { held: Micros(0), spent: Micros(9_000_000) }));
+        let spent = Sums { spent: Micros(9_000_000), ..Sums::default() };
+        let counted = Counted { sums: Period::ALL.map(|period| (period, spent)).to_vec(), warnings: Vec::new() };
         let plain = sheet(&desk, person, "Yuki", &counted, None);
         let amounts: Vec<_> = plain.periods.iter().map(|period| period.amount.value.as_str()).collect();
         assert_eq!(amounts, ["", "", "10.00"]);
@@ -426,7 +470,7 @@ mod tests {
             heading: heading(&rows),
             stats: stats(&desk),
             rows,
-            sheet: Some(sheet(&desk, person, "Yuki <Tanaka>", &[], None)),
+            sheet: Some(sheet(&desk, person, "Yuki <Tanaka>", &Counted::default(), None)),
             ask: None,
             currency: "EUR".into(),
         };

@@ -134,10 +134,16 @@ pub struct CapLevels {
     pub spent: String,
     pub held: String,
     pub left: String,
+    /// "€10.00": what was added to this window, as part of its limit.
+    pub refilled: Option<String>,
     /// "1 December, 00:00 UTC", or "never"
     pub refills: String,
-    /// Address of the dialog that asks before it is deleted.
-    pub ask_delete: String,
+    /// "50 % on 12 November, 80 % on 19 November": the marks that were passed.
+    pub warned: Option<String>,
+    /// Address of the dialog that adds to it.
+    pub ask_refill: String,
+    /// Address of the dialog that asks before it is deleted; none for the default, which is not this subject's.
+    pub ask_delete: Option<String>,
 }
 
 /// The dialog that the address asks for.
@@ -145,7 +151,25 @@ pub struct CapLevels {
 pub enum CapsAsk {
     /// A cap for somebody without an own one.
     New(NewCap),
+    Refill(CapRefill),
     Delete(CapDeletion),
+}
+
+/// The form that adds room to one window of a cap.
+#[derive(Clone, Debug)]
+pub struct CapRefill {
+    pub id: String,
+    /// Whose window, where the cap is the default of each person; else empty.
+    pub person: String,
+    /// "€20.00 a day, for Yuki Tanaka"
+    pub cap: String,
+    /// "€0.00"
+    pub left: String,
+    /// "Counts until 1 December, 00:00 UTC"
+    pub counts: String,
+    pub amount: Field,
+    pub reason: Field,
+    pub back: String,
 }
 
 /// The form of a cap for a person.
@@ -284,8 +308,11 @@ pub mod samples {
                 spent: spent.into(),
                 held: "€0.04".into(),
                 left: left.into(),
+                refilled: (period == "month").then(|| "€10.00".into()),
                 refills: "1 December, 00:00 UTC".into(),
-                ask_delete: format!("/admin/caps?open=per_6&ask=delete&cap=cap_{period}"),
+                warned: (per_mille >= 500).then(|| "50 % on 12 November, 80 % on 19 November".into()),
+                ask_refill: format!("/admin/caps?open=per_6&ask=refill&cap=cap_{period}"),
+                ask_delete: Some(format!("/admin/caps?open=per_6&ask=delete&cap=cap_{period}")),
             }),
         }
     }
@@ -348,6 +375,16 @@ pub mod samples {
             then: "The default counts: €120.00 a month".into(),
             back: "/admin/caps?open=per_6".into(),
         };
+        let refill = CapRefill {
+            id: "cap_month".into(),
+            person: "per_6".into(),
+            cap: "€120.00 a month, for Yuki Tanaka".into(),
+            left: "€0.00".into(),
+            counts: "Counts until 1 December, 00:00 UTC".into(),
+            amount: Field::wrong("-5", "Write an amount of zero or more."),
+            reason: Field::of("The trade fair"),
+            back: "/admin/caps?open=per_6".into(),
+        };
         let none = CapsPage {
             heading: "Spend caps".into(),
             stats: vec![
@@ -364,6 +401,7 @@ pub mod samples {
             ("admin-caps-open", open),
             ("admin-caps-default-wrong", rule),
             ("admin-caps-new", CapsPage { ask: Some(CapsAsk::New(new)), ..page() }),
+            ("admin-caps-refill", CapsPage { ask: Some(CapsAsk::Refill(refill)), sheet: Some(yuki()), ..page() }),
             ("admin-caps-delete", CapsPage { ask: Some(CapsAsk::Delete(deletion)), sheet: Some(yuki()), ..page() }),
         ]
     }

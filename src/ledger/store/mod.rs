@@ -25,6 +25,8 @@ use crate::{
 };
 
 pub mod caps;
+pub mod statement;
+pub mod warnings;
 
 /// The columns of several windows, for `unnest`.
 struct Keys {
@@ -59,6 +61,8 @@ struct WindowRow {
     held_micros: i64,
     #[diesel(sql_type = BigInt)]
     spent_micros: i64,
+    #[diesel(sql_type = BigInt)]
+    refilled_micros: i64,
 }
 
 impl WindowRow {
@@ -69,7 +73,8 @@ impl WindowRow {
             period: self.period.parse()?,
             starts_on: self.starts_on,
         };
-        Ok((window, Sums { held: Micros(self.held_micros), spent: Micros(self.spent_micros) }))
+        let (held, spent) = (Micros(self.held_micros), Micros(self.spent_micros));
+        Ok((window, Sums { held, spent, refilled: Micros(self.refilled_micros) }))
     }
 }
 
@@ -98,7 +103,8 @@ pub async fn windows(conn: &mut Conn, windows: &[Window]) -> Result<Vec<(Window,
 
 async fn read_windows(conn: &mut Conn, keys: &Keys, lock: &'static str) -> Result<Vec<(Window, Sums)>, LedgerError> {
     let rows: Vec<WindowRow> = diesel::sql_query(format!(
-        "select held.scope, held.subject_id, held.period, held.starts_on, held.held_micros, held.spent_micros
+        "select held.scope, held.subject_id, held.period, held.starts_on, held.held_micros, held.spent_micros,
+             held.refilled_micros
          from cap_windows held
          join unnest($1, $2, $3, $4) as wanted (scope, subject_id, period, starts_on)
              on held.scope = wanted.scope and held.subject_id = wanted.subject_id
@@ -120,8 +126,10 @@ pub async fn add(tx: &mut Tx, more: &[(Window, Sums)]) -> Result<(), DbError> {
     let keys = Keys::of(&windows);
     diesel::sql_query(
         "update cap_windows held
-         set held_micros = held_micros + wanted.held, spent_micros = spent_micros + wanted.spent
-         from unnest($1, $2, $3, $4, $5, $6) as wanted (scope, subject_id, period, starts_on, held, spent)
+         set held_micros = held_micros + wanted.held, spent_micros = spent_micros + wanted.spent,
+             refilled_micros = refilled_micros + wanted.refilled
+         from unnest($1, $2, $3, $4, $5, $6, $7)
+             as wanted (scope, subject_id, period, starts_on, held, spent, refilled)
          where held.scope = wanted.scope and held.subject_id = wanted.subject_id
              and held.period = wanted.period and held.starts_on = wanted.starts_on",
     )
@@ -131,6 +139,7 @@ pub async fn add(tx: &mut Tx, more: &[(Window, Sums)]) -> Result<(), DbError> {
     .bind::<Array<Date>, _>(&keys.starts)
     .bind::<Array<BigInt>, _>(sums.iter().map(|sums| sums.held.0).collect::<Vec<_>>())
     .bind::<Array<BigInt>, _>(sums.iter().map(|sums| sums.spent.0).collect::<Vec<_>>())
+    .bind::<Array<BigInt>, _>(sums.iter().map(|sums| sums.refilled.0).collect::<Vec<_>>())
     .execute(&mut **tx)
     .await?;
     Ok(())

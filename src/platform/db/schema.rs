@@ -110,6 +110,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    cap_warnings (scope, subject_id, period, starts_on, percent, limit_micros) {
+        scope -> Text,
+        subject_id -> Uuid,
+        period -> Text,
+        starts_on -> Date,
+        percent -> Integer,
+        limit_micros -> BigInt,
+        at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     cap_windows (scope, subject_id, period, starts_on) {
         scope -> Text,
         subject_id -> Uuid,
@@ -117,6 +129,7 @@ diesel::table! {
         starts_on -> Date,
         held_micros -> BigInt,
         spent_micros -> BigInt,
+        refilled_micros -> BigInt,
     }
 }
 
@@ -542,6 +555,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     audit_checkpoints,
     audit_entries,
     audit_signing_keys,
+    cap_warnings,
     cap_windows,
     caps,
     egress_calls,

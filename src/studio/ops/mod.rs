@@ -1,5 +1,7 @@
 //! Use cases of people and administrators.
 
+use std::collections::HashMap;
+
 use chrono::NaiveDate;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -94,6 +96,14 @@ pub async fn preview(
         store::find(&mut conn, &app.keys, grant, id).await?.ok_or(NotFound)?;
     }
     Ok(found)
+}
+
+/// Model and provider that these generations were asked of, for statements.
+pub async fn made_by(
+    conn: &mut Conn,
+    ids: &[GenerationId],
+) -> Result<HashMap<GenerationId, (String, String)>, DbError> {
+    store::made_by(conn, ids).await
 }
 
 /// Running and waiting generations of a person, for the queue chip.

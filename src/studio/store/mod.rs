@@ -317,6 +317,17 @@ pub async fn spent_by_day(
         .await?)
 }
 
+/// Model and provider of each of these.
+pub async fn made_by(
+    conn: &mut Conn,
+    ids: &[GenerationId],
+) -> Result<HashMap<GenerationId, (String, String)>, DbError> {
+    use generations as g;
+    let rows: Vec<(GenerationId, String, String)> =
+        g::table.filter(g::id.eq_any(ids)).select((g::id, g::model_id, g::provider)).load(conn).await?;
+    Ok(rows.into_iter().map(|(id, model, provider)| (id, (model, provider))).collect())
+}
+
 /// How many of the person's generations run, and how many wait.
 pub async fn counts(conn: &mut Conn, person: Uuid) -> Result<(i64, i64), DbError> {
     use diesel::dsl::{case_when, sum};

@@ -25,7 +25,9 @@ use crate::support::{self, TestPlatform, postgres::connect};
 mod caps;
 mod doors;
 mod model;
+mod refills;
 mod safeguards;
+mod statements;
 
 /// A platform with one organisation's owner, and somebody who works there.
 pub struct House {

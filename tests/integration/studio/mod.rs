@@ -10,6 +10,7 @@ mod compat;
 mod crash;
 mod events;
 mod refused;
+mod together;
 
 /// A small quick picture.
 pub fn quick(prompt: &str) -> Value {

@@ -1,10 +1,9 @@
 //! The ledger as a table: streamed page by page, so that a year of calls takes no more memory than a screen of them.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, rc::Rc};
 
-use actix_web::{HttpResponse, http::header, web::Bytes};
+use actix_web::HttpResponse;
 use chrono::SecondsFormat;
-use futures::stream;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -13,7 +12,6 @@ use crate::{
     accounts::ops as accounts,
     base::{
         access::{EgressRead, Grant},
-        error::chain,
         ids::PersonId,
         paging::{Page, PageRequest},
     },
@@ -26,9 +24,6 @@ use crate::{
     },
     web::{csv, extract::Query, guard::Guard, problem::Problem},
 };
-
-/// Calls that are in memory at the same time.
-const AT_ONCE: u32 = 500;
 
 const HEAD: [&str; 15] = [
     "id",
@@ -60,65 +55,36 @@ pub async fn export_egress(guard: Guard<EgressRead>, query: Query<WhichCalls>) -
 }
 
 async fn answer(guard: &Guard<EgressRead>, filter: Filter) -> Result<HttpResponse, Problem> {
-    let (ctx, app) = (&guard.ctx, guard.app.clone());
+    let ctx = &guard.ctx;
     let details = json!({
         "destination": filter.destination, "purpose": filter.purpose, "person": filter.person,
         "outcomes": filter.outcomes, "since": filter.since, "until": filter.until,
     });
-    app.db
+    guard
+        .app
+        .db
         .write("egress.export", async |tx| audit::record(tx, ctx, Act::done("egress.export").details(details)).await)
         .await?;
-    let export = Export { app, grant: guard.grant()?, filter, next: Next::Head };
-    let name = format!("attachment; filename=\"egress-{}.csv\"", ctx.clock.today());
-    Ok(HttpResponse::Ok()
-        .content_type("text/csv; charset=utf-8")
-        .insert_header((header::CONTENT_DISPOSITION, name))
-        .streaming(stream::try_unfold(export, Export::piece)))
+    let export = Rc::new(Export { app: guard.app.clone(), grant: guard.grant()?, filter });
+    let next = move |before| {
+        let export = export.clone();
+        async move { export.rows(before).await }
+    };
+    Ok(csv::download(&format!("egress-{}", ctx.clock.today()), HEAD, next))
 }
 
 struct Export {
     app: Platform,
     grant: Grant<EgressRead>,
     filter: Filter,
-    next: Next,
-}
-
-enum Next {
-    Head,
-    /// The calls before this one.
-    After(Option<Uuid>),
-    Nothing,
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Broken {
-    #[error(transparent)]
-    Db(#[from] DbError),
-    #[error(transparent)]
-    Csv(#[from] ::csv::Error),
 }
 
 impl Export {
-    /// An error in the middle can only break the answer off; why goes to the log.
-    async fn piece(self) -> Result<Option<(Bytes, Self)>, Broken> {
-        self.made().await.inspect_err(|error| tracing::error!(error = chain(error), "an export broke off"))
-    }
-
-    async fn made(self) -> Result<Option<(Bytes, Self)>, Broken> {
-        let before = match self.next {
-            Next::Nothing => return Ok(None),
-            Next::Head => {
-                let head = csv::rows([HEAD.map(str::to_owned)])?;
-                return Ok(Some((head.into(), Self { next: Next::After(None), ..self })));
-            }
-            Next::After(id) => id,
-        };
-        let page = PageRequest { limit: AT_ONCE, before };
+    async fn rows(&self, before: Option<Uuid>) -> Result<csv::Piece<{ HEAD.len() }>, DbError> {
+        let page = PageRequest { limit: csv::AT_ONCE, before };
         let Page { items, next } = ledger::list(&self.app.db, &self.grant, &self.filter, &page).await?;
         let names = self.names(&items).await?;
-        let rows = csv::rows(items.into_iter().map(|entry| row(entry, &names)))?;
-        let next = next.map_or(Next::Nothing, |id| Next::After(Some(id)));
-        Ok(Some((rows.into(), Self { next, ..self })))
+        Ok((items.into_iter().map(|entry| row(entry, &names)).collect(), next))
     }
 
     async fn names(&self, entries: &[Entry]) -> Result<HashMap<PersonId, String>, DbError> {

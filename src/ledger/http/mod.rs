@@ -1,15 +1,13 @@
-//! The JSON API of the ledger: the caps that owners set.
+//! The JSON API of the ledger: the caps that owners set, and statements.
 
-use actix_web::{HttpResponse, http::StatusCode, web};
+mod statement;
+
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{
-    model::{Cap, CapFilter, CapState, NewCap, Period, Scope, Subject},
-    ops::{self, Standing},
-};
 use crate::{
     base::{
         access::{CapsEdit, CapsRead},
@@ -18,18 +16,28 @@ use crate::{
         ids::{CapId, CapKind, Id, Kind, OrganisationId, PersonId, WorkspaceId},
         money::Money,
     },
+    ledger::{
+        model::{Cap, CapFilter, CapState, NewCap, Period, Scope, Subject},
+        ops::{self, Standing},
+    },
     web::{
         document::operation,
-        extract::{Body, Query, path_id},
+        extract::{self, Body, Query, path_id},
         guard::Guard,
         problem::Problem,
-        route::{Route, delete, get, put},
+        route::{Route, delete, get, post, put},
     },
 };
 
 pub const CAPS: &str = "/api/v1/admin/caps";
 
 pub fn routes() -> Vec<Route> {
+    let mut routes = statement::routes();
+    routes.extend(caps());
+    routes
+}
+
+fn caps() -> Vec<Route> {
     vec![
         get(CAPS, list_caps).documented(
             operation("caps", "Every cap and where it stands, newest first.")
@@ -40,6 +48,13 @@ pub fn routes() -> Vec<Route> {
             operation("caps", "Sets the one cap of a subject for a period. What was spent before counts.")
                 .body::<CapRequest>()
                 .answers::<CapItem>(StatusCode::OK, "The cap."),
+        ),
+        post("/api/v1/admin/caps/{id}/refill", refill_cap).documented(
+            operation("caps", "Adds room to a cap: for this day or month alone, or for good to a total.")
+                .once()
+                .id::<CapKind>("id")
+                .body::<RefillRequest>()
+                .answers::<CapState>(StatusCode::OK, "Where the cap stands now."),
         ),
         delete("/api/v1/admin/caps/{id}", delete_cap).documented(
             operation("caps", "Deletes a cap; what was spent stays counted.")
@@ -117,7 +132,18 @@ fn subject_id<K: Kind>(text: &str) -> Result<Id<K>, Invalid> {
     text.parse().map_err(malformed)
 }
 
-/// A cap and where it stands: `limit = spent + held + left`. The default of each person is a rule without sums.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RefillRequest {
+    amount: Money,
+    #[schema(min_length = 1, max_length = 2000)]
+    reason: String,
+    /// Whose cap, where it is the default of each person.
+    #[schema(max_length = 64)]
+    person: Option<String>,
+}
+
+/// A cap and where it stands: `limit + refilled = spent + held + left`. The default of each person is a rule without sums.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Cap)]
 pub struct CapItem {
@@ -130,6 +156,10 @@ pub struct CapItem {
     spent: Option<Money>,
     held: Option<Money>,
     left: Option<Money>,
+    /// What an owner added to this day or month alone, or for good to a total.
+    refilled: Option<Money>,
+    /// 50, 80 or 100: so many percent are spent or set aside.
+    warning: Option<u8>,
     refills_at: Option<At>,
     created_at: At,
     updated_at: At,
@@ -148,6 +178,8 @@ impl CapItem {
             spent: sum(|state| state.spent),
             held: sum(|state| state.held),
             left: sum(|state| state.left),
+            refilled: sum(|state| state.refilled),
+            warning: state.as_ref().and_then(|state| state.warning),
             refills_at: period.refills_at(today).map(At),
             created_at: At(created_at),
             updated_at: At(updated_at),
@@ -168,6 +200,21 @@ async fn set_cap(guard: Guard<CapsEdit>, body: Body<CapRequest>) -> Result<HttpR
     let new = body.value.parse(guard.grant()?.organisation())?;
     let standing = ops::set_cap(&guard.ctx, &guard.app, &new).await?;
     Ok(HttpResponse::Ok().json(CapItem::new(&standing, guard.ctx.clock.today())))
+}
+
+async fn refill_cap(
+    guard: Guard<CapsEdit>,
+    request: HttpRequest,
+    id: web::Path<String>,
+    body: Body<RefillRequest>,
+) -> Result<HttpResponse, Problem> {
+    let once = extract::once(&request, body.hash)?;
+    let RefillRequest { amount, reason, person } = body.value;
+    let malformed = |_| Invalid::field("person", "malformed", "person is an id that begins with per_.");
+    let person = person.map(|id| id.parse::<PersonId>().map_err(malformed)).transpose()?;
+    let refill = ops::Refill { cap: path_id(&id)?, person, amount, reason: &reason };
+    let render = |state: &CapState| extract::first_answer(StatusCode::OK, None, state);
+    Ok(extract::answer(&ops::refill_cap(&guard.ctx, &guard.app, &refill, &once, render).await?))
 }
 
 async fn delete_cap(guard: Guard<CapsEdit>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
