@@ -41,8 +41,10 @@ impl House {
     /// Percent and limit of every warning, in their order.
     async fn warned(&self) -> Vec<(i32, i64)> {
         let client = crate::support::postgres::connect(&self.test.database.url()).await;
-        let rows =
-            client.query("select percent, limit_micros from cap_warnings order by limit_micros, percent", &[]).await.unwrap();
+        let rows = client
+            .query("select percent, limit_micros from cap_warnings order by limit_micros, percent", &[])
+            .await
+            .unwrap();
         rows.iter().map(|row| (row.get(0), row.get(1))).collect()
     }
 }

@@ -58,7 +58,7 @@ fn picture(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
     bytes.into_inner()
 }
 
-fn png() -> Vec<u8> {
+pub fn png() -> Vec<u8> {
     picture(90, 60, ImageFormat::Png)
 }
 

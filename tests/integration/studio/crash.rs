@@ -60,10 +60,7 @@ impl House {
         let mut up = place.up(&[]);
         let ready = place.ready(&mut up, |_| true);
         let mail = ready["owner"]["mail"].as_str().unwrap();
-        let words = ["token", "create", "--person", mail, "--scope", "read", "--scope", "write", "--scope", "admin"];
-        let made = place.run(&words, &[]);
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let token = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+        let token = place.token(mail);
         let url = ready["url"].as_str().unwrap().to_owned();
         let house = Self { place, owner: Client::of(&url, Some(token)) };
         cap(&house.owner, "organisation", "month", 10_000_000).await;

@@ -6,10 +6,12 @@ use serde_json::{Value, json};
 
 use crate::support::app::{Client, TestApp};
 
+mod billable;
 mod compat;
 mod crash;
 mod events;
 mod refused;
+mod servers;
 mod together;
 
 /// A small quick picture.

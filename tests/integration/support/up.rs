@@ -125,6 +125,38 @@ impl Place {
         })
     }
 
+    /// A token of this person with every scope but that for tokens.
+    pub fn token(&self, mail: &str) -> String {
+        let words = ["token", "create", "--person", mail, "--scope", "read", "--scope", "write", "--scope", "admin"];
+        let made = self.run(&words, &[]);
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        String::from_utf8(made.stdout).unwrap().trim().to_owned()
+    }
+
+    /// A second server process on the Postgres and the store of a running `up`, and its address.
+    pub fn serve_beside(&self) -> (Up, String) {
+        let read = |name: &str| fs::read_to_string(self.path().join(name)).unwrap();
+        let keys: Value = serde_json::from_str(&read("secrets/store.json")).unwrap();
+        let ready: Value = serde_json::from_str(&read("run/ready.json")).unwrap();
+        let data = |name: &str| self.path().join(name).display().to_string();
+        let socket = data("run").replace('/', "%2F");
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let settings = [
+            ("SERVER__PORT", port.to_string()),
+            ("DATABASE__URL", format!("postgres://renderkeep_app@{socket}/renderkeep")),
+            ("STORAGE__ENDPOINT", format!("http://127.0.0.1:{}", ready["ports"]["minio"])),
+            ("STORAGE__ACCESS_KEY", keys["access_key"].as_str().unwrap().to_owned()),
+            ("STORAGE__SECRET_KEY", keys["secret_key"].as_str().unwrap().to_owned()),
+            ("STORAGE__DIRECTORY", data("minio")),
+            ("SECRETS__EPOCH_KEYS", data("keys")),
+            ("SECRETS__ROOT_KEY", read("secrets/root_key").trim().to_owned()),
+        ];
+        let mut command = Command::new(env!("CARGO_BIN_EXE_renderkeep"));
+        command.arg("serve").stdin(Stdio::null()).stdout(Stdio::null());
+        command.envs(settings.map(|(name, value)| (format!("RENDERKEEP__{name}"), value)));
+        (Up(command.spawn().unwrap()), format!("http://127.0.0.1:{port}"))
+    }
+
     pub fn is_ready(&self) -> bool {
         self.path().join("run/ready.json").exists()
     }
