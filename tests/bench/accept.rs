@@ -5,6 +5,14 @@
 //! Fifty clients, a real Postgres with its default durability, caps of the person, the workspace and the organisation in
 //! force. The table goes into docs/performance.md.
 #![expect(clippy::disallowed_methods, reason = "pgbench is a program of its own")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "it stops at the first thing that is not as it should be, as the tests do whose support it uses"
+)]
 
 use std::{
     fs,

@@ -87,3 +87,44 @@ async fn every_way_to_a_picture_stops_at_a_cap() {
     }
     assert_eq!(count().await[0], before[0] + 6);
 }
+
+#[tokio::test]
+async fn every_model_that_is_offered_sets_something_aside_in_every_size() {
+    let app = TestApp::start().await;
+    let owner = app.owner().await;
+    let models = owner.get("/api/v1/models").await.json()["items"].as_array().unwrap().clone();
+    assert!(models.len() > 1);
+    for model in models {
+        for size in model["sizes"].as_array().unwrap() {
+            let body = json!({"model": model["id"], "prompt": "a", "size": size, "count": 1});
+            let quote = owner.post("/api/v1/quotes", &body).await.json();
+            assert!(quote["price"]["micros"].as_i64().unwrap() > 0, "{} {size}: {quote}", model["id"]);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_hangs_up_at_whatever_moment_leaves_no_open_hold() {
+    let app = TestApp::start().await;
+    let owner = app.owner().await;
+    for number in 0..24u64 {
+        let path = if number % 2 == 0 { "/v1/images/generations" } else { "/api/v1/generations" };
+        let asked = owner.request("POST", path).json(&quick(&format!("number {number}"))).send();
+        let patience = std::time::Duration::from_millis(number * number / 2);
+        drop(tokio::time::timeout(patience, asked).await);
+    }
+    let client = connect(&app.database_url()).await;
+    let open = "select count(*) filter (where state = 'pending'), count(*),
+        (select count(*) from generations where ended_at is not null) from holds";
+    for _ in 0..600 {
+        let row = client.query_one(open, &[]).await.unwrap();
+        let [pending, holds, ended]: [i64; 3] = [row.get(0), row.get(1), row.get(2)];
+        // Requests that were hung up on may still be on their way in.
+        if pending == 0 && holds > 0 && holds == ended {
+            let drift = renderkeep::ledger::ops::verify(&mut app.platform.db.read().await.unwrap()).await.unwrap();
+            return assert_eq!(drift, []);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("holds stayed open for a minute");
+}

@@ -13,11 +13,7 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::{cap, quick, standing};
-use crate::support::{
-    app::Client,
-    postgres::connect,
-    up::{Place, eventually},
-};
+use crate::support::{app::Client, postgres::connect, up::Place};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_servers_share_caps_keys_work_and_events() {
@@ -28,7 +24,13 @@ async fn two_servers_share_caps_keys_work_and_events() {
     let first = Client::of(ready["url"].as_str().unwrap(), Some(token.clone()));
     let (_other, url) = place.serve_beside();
     let second = Client::of(&url, Some(token));
-    eventually("the second server", || std::net::TcpStream::connect(url.trim_start_matches("http://")).ok());
+    for patience in (0..1200).rev() {
+        if second.request("GET", "/healthz").send().await.is_ok() {
+            break;
+        }
+        assert!(patience > 0, "the second server does not answer");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 
     // Room for 25; both are asked 25 times at the same time.
     cap(&first, "organisation", "total", 25 * 20_000).await;
