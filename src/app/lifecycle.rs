@@ -47,15 +47,12 @@ impl Roles {
     pub const ALL: Self = Self { web: true, worker: true };
 }
 
-/// Where a store on this machine keeps its data, if it is one.
-pub type StoreDirectory = Option<PathBuf>;
-
 /// Opens everything that the server stands on: the database with this version's schema, its keys, the store with its
 /// bucket.
-pub async fn open(config: Config, store_directory: StoreDirectory, notices: Notices) -> anyhow::Result<Platform> {
+pub async fn open(config: Config, notices: Notices) -> anyhow::Result<Platform> {
     // First what refuses settings that must not be used: nothing has been changed yet.
     let (roots, way) = (roots(&config)?, way(&config)?);
-    let (db, store) = handles(&config, store_directory)?;
+    let (db, store) = handles(&config, config.storage.directory.clone())?;
     let held = Pictures::new(Setup::new(&config.sandbox)).check().await?;
     tracing::info!(landlock = held.landlock, seccomp = held.seccomp, "decoders of pictures are confined");
     migrate_database(&config.database).await.context(
@@ -98,9 +95,9 @@ pub async fn migrate_database(database: &Database) -> Result<usize, migrate::Mig
     Ok(applied)
 }
 
-/// The way to the database and the store. Nothing is asked yet.
-pub fn handles(config: &Config, store_directory: StoreDirectory) -> anyhow::Result<(Db, Arc<Minio>)> {
-    let store = Minio::new(&config.storage, store_directory)
+/// The way to the database and the store. Nothing is asked yet; whoever puts nothing needs no directory.
+pub fn handles(config: &Config, directory: Option<PathBuf>) -> anyhow::Result<(Db, Arc<Minio>)> {
+    let store = Minio::new(&config.storage, directory)
         .context("The store's settings cannot be used. Check storage.endpoint and its keys.")?;
     Ok((Db::new(config.database.url.expose_secret(), config.database.connections)?, Arc::new(store)))
 }

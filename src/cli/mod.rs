@@ -41,7 +41,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Run everything below one directory: Postgres, MinIO and the server. For trying it out.
+    /// Run everything below one directory: Postgres, the store and the server. For trying it out.
     Up(up::Up),
     /// Run the server against the configured Postgres and S3.
     Serve(serve::Serve),
@@ -198,6 +198,7 @@ mod tests {
             "renderkeep audit export --config f --format csv",
             "renderkeep audit key --data d",
             "renderkeep up --data d --tls",
+            "renderkeep up --data d --store versitygw",
             "renderkeep ca init --directory d --name example.org --name 10.0.0.5",
             "renderkeep ca issue --directory d",
             "renderkeep ca show --directory d",

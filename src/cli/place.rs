@@ -52,7 +52,7 @@ impl Place {
         match &self.data {
             Some(data) => {
                 let kept = Kept::read(data)?;
-                Ok(kept.flags(of_process(own_file(kept.path()))))
+                Ok(kept.flags(of_process(own_file(kept.path())))?)
             }
             None => Ok(of_process(file_or_usual(self.config.clone()))),
         }

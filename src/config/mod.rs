@@ -9,9 +9,9 @@ mod sections;
 
 pub use check::{TASKS, check};
 pub use example::{example, show};
-pub use load::{Sources, load};
+pub use load::{Sources, bundled, load};
 pub use sections::{
-    Audit, ConfiguredModel, ConfiguredProvider, Database, Egress, Inference, LogFormat, Organisation, Sandbox,
+    Audit, Bundled, ConfiguredModel, ConfiguredProvider, Database, Egress, Inference, LogFormat, Organisation, Sandbox,
     SandboxLayer, Secrets, Server, Sessions, Storage, Supervisor, Telemetry, Tls,
 };
 

@@ -4,12 +4,14 @@
 //! from here.
 
 use std::{
+    fmt,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
+    str::FromStr,
 };
 
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::base::money::Currency;
 
@@ -120,6 +122,9 @@ section! {
 section! {
     /// MinIO or any S3 server. `renderkeep up` brings its own.
     Storage "storage" {
+        /// Which store `renderkeep up` brings: `minio` or `versitygw`. Chosen when its directory is made; `renderkeep
+        /// storage copy` moves from one to the other.
+        bundled: Option<Bundled> = Text Optional("minio"),
         /// The address of the server.
         endpoint: String = Text Required("http://127.0.0.1:9000"),
         /// The region that the server expects in signatures.
@@ -287,6 +292,8 @@ section! {
         postgres_bin: Option<PathBuf> = Text Optional("/usr/lib/postgresql/15/bin"),
         /// The MinIO program; found by itself when not set.
         minio: Option<PathBuf> = Text Optional("/usr/lib/renderkeep/minio"),
+        /// The versitygw program; found by itself when not set.
+        versitygw: Option<PathBuf> = Text Optional("/usr/lib/renderkeep/versitygw"),
     }
 }
 
@@ -312,6 +319,53 @@ impl TryFrom<String> for SandboxLayer {
             "seccomp" => Ok(Self::Seccomp),
             _ => Err("the layers that may be missing are landlock and seccomp"),
         }
+    }
+}
+
+/// A store that `renderkeep up` can bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", try_from = "String")]
+pub enum Bundled {
+    Minio,
+    Versitygw,
+}
+
+impl Bundled {
+    pub const ALL: [Self; 2] = [Self::Minio, Self::Versitygw];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Minio => "minio",
+            Self::Versitygw => "versitygw",
+        }
+    }
+
+    /// Its name for people.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Minio => "MinIO",
+            Self::Versitygw => "versitygw",
+        }
+    }
+}
+
+impl fmt::Display for Bundled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Bundled {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|known| known.as_str() == text).ok_or("the bundled stores are minio and versitygw")
+    }
+}
+
+impl TryFrom<String> for Bundled {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
     }
 }
 

@@ -89,7 +89,7 @@ impl House {
     /// The parts of the running house, ten minutes and more later: whatever nobody uses is due by now.
     async fn later(&self) -> (Platform, Ctx) {
         let kept = Kept::read(&self.place.path()).unwrap();
-        let config = config::load(&kept.flags(Sources::default())).unwrap();
+        let config = config::load(&kept.flags(Sources::default()).unwrap()).unwrap();
         let mut platform = lifecycle::open_beside(config).await.unwrap();
         platform.clock = Clock::shifted();
         platform.clock.advance(chrono::Duration::minutes(11));

@@ -121,6 +121,7 @@ impl Server {
 
 pub fn client(endpoint: &str, bucket: &str, directory: Option<PathBuf>) -> Minio {
     let storage = config::Storage {
+        bundled: None,
         endpoint: endpoint.to_owned(),
         region: "us-east-1".to_owned(),
         bucket: bucket.to_owned(),
