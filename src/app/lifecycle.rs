@@ -26,7 +26,7 @@ use crate::{
         keyring::{Epochs, Keyring, RootKey},
         pictures::{Pictures, Setup},
         signals::Signals,
-        storage::{Storage, minio::Minio},
+        storage::{Storage, Stores, minio::Minio},
         telemetry::Notices,
     },
     studio,
@@ -69,15 +69,17 @@ pub async fn open(config: Config, notices: Notices) -> anyhow::Result<Platform> 
     store.prepare().await.context(
         "The store did not answer. Check that it runs and that storage.endpoint, storage.bucket and its keys are right.",
     )?;
-    Ok(assemble(config, db, store, keys, way, notices))
+    let platform = assemble(config, db, keys, way, notices);
+    platform.storage.stores().register(&platform.db, &platform.config.storage, store.as_ref()).await?;
+    Ok(platform)
 }
 
 /// The same beside a running server: nothing is changed, and the store is not asked.
 pub async fn open_beside(config: Config) -> anyhow::Result<Platform> {
-    let (way, (db, store)) = (way(&config)?, handles(&config, None)?);
+    let (way, (db, _)) = (way(&config)?, handles(&config, None)?);
     let epochs = Epochs::open(&config.secrets.epoch_keys)?;
     let keys = Keyring::open_existing(&db, &roots(&config)?, epochs).await?;
-    Ok(assemble(config, db, store, keys, way, Notices::default()))
+    Ok(assemble(config, db, keys, way, Notices::default()))
 }
 
 /// Brings the schema to this version and gives the application its rights. Returns how many migrations were applied.
@@ -106,14 +108,14 @@ fn way(config: &Config) -> anyhow::Result<Way> {
     Way::of(&config.egress).context("The settings of the way out cannot be used")
 }
 
-fn assemble(config: Config, db: Db, store: Arc<Minio>, keys: Keyring, way: Way, notices: Notices) -> Platform {
+fn assemble(config: Config, db: Db, keys: Keyring, way: Way, notices: Notices) -> Platform {
     let clock = Clock::system();
     let signals = Signals::default();
     Platform {
         egress: Egress::new(db.clone(), clock.clone(), signals.clone(), way),
         pictures: Pictures::new(Setup::new(&config.sandbox)),
         clock,
-        storage: Storage::new(store, keys.clone()),
+        storage: Storage::new(Stores::new(keys.clone(), config.storage.clone()), keys.clone()),
         keys,
         db,
         signals,

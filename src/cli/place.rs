@@ -67,6 +67,15 @@ impl Place {
         self.data.as_deref()
     }
 
+    /// How a command is told about this installation.
+    pub fn argument(&self) -> String {
+        match (&self.data, &self.config) {
+            (Some(data), _) => format!("--data {}", data.display()),
+            (None, Some(file)) => format!("--config {}", file.display()),
+            (None, None) => format!("--config {USUAL_FILE}"),
+        }
+    }
+
     /// The file with the settings, if there is one.
     pub fn file(&self) -> Option<PathBuf> {
         match &self.data {

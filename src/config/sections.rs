@@ -141,6 +141,20 @@ section! {
 }
 
 section! {
+    /// The store that `renderkeep storage copy --to` names, while objects move there.
+    NextStorage "next_storage" {
+        /// The region that the server expects in signatures.
+        region: String = Text Default("us-east-1"),
+        /// The name of the key.
+        access_key: Option<SecretString> = Secret Optional("renderkeep"),
+        /// The key.
+        secret_key: Option<SecretString> = Secret Optional("a long random text"),
+        /// Where it keeps its data, if it is on this machine.
+        directory: Option<PathBuf> = Text Optional("/var/lib/renderkeep/versitygw"),
+    }
+}
+
+section! {
     /// Who this server belongs to. Read on the first start only.
     Organisation "organisation" {
         /// Its name.
@@ -370,11 +384,12 @@ impl TryFrom<String> for Bundled {
 }
 
 /// Every section, in the order of the example. Those with a dot in their name are lists of tables.
-pub(super) const SECTIONS: [&Section; 15] = [
+pub(super) const SECTIONS: [&Section; 16] = [
     &Server::SECTION,
     &Tls::SECTION,
     &Database::SECTION,
     &Storage::SECTION,
+    &NextStorage::SECTION,
     &Organisation::SECTION,
     &Inference::SECTION,
     &ConfiguredProvider::SECTION,

@@ -14,7 +14,7 @@
 //! ```
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     fs::{self, File, OpenOptions},
     net::{Ipv4Addr, TcpListener},
     os::unix::fs::OpenOptionsExt,
@@ -303,6 +303,37 @@ impl Kept {
             .map_err(|error| Refusal::io("cannot be written", &root, &error))
     }
 
+    /// Lets `up` run this store too, from now on and at every start.
+    pub fn want(&mut self, kind: Bundled) -> Result<(), Refusal> {
+        if self.stores.wants(kind) {
+            return Ok(());
+        }
+        let mut ports = self.ports.clone();
+        make_store(&self.path, &mut ports, kind)?;
+        write_json(&self.path.join("ports.json"), &ports)?;
+        self.ports = ports;
+        self.set_stores(Stores { also: Some(kind), ..self.stores })
+    }
+
+    /// New objects go to this store; the other one runs as long as it is not empty.
+    pub fn choose(&mut self, kind: Bundled) -> Result<(), Refusal> {
+        let also = self.stores.all().find(|other| *other != kind);
+        self.set_stores(Stores { chosen: kind, also })
+    }
+
+    /// The other store holds nothing any more: `up` stops it.
+    pub fn forget_other(&mut self) -> Result<(), Refusal> {
+        self.set_stores(Stores { also: None, ..self.stores })
+    }
+
+    fn set_stores(&mut self, stores: Stores) -> Result<(), Refusal> {
+        if stores != self.stores {
+            write_json(&self.path.join(STORES), &stores)?;
+            self.stores = stores;
+        }
+        Ok(())
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -330,10 +361,11 @@ impl Kept {
 /// A directory and a port for a store, chosen once.
 fn make_store(path: &Path, ports: &mut Ports, kind: Bundled) -> Result<(), Refusal> {
     let directory = path.join(kind.as_str());
-    files::make_directory(&directory).map_err(|error| Refusal::io("cannot be made", &directory, &error))?;
-    if !ports.stores.contains_key(&kind) {
-        let port = free_port()?.local_addr().map_err(|error| port_taken(0, &error))?.port();
-        ports.stores.insert(kind, port);
+    files::make_directory(&directory)
+        .and_then(|()| files::give_to_owner_of(path, &directory))
+        .map_err(|error| Refusal::io("cannot be made", &directory, &error))?;
+    if let Entry::Vacant(port) = ports.stores.entry(kind) {
+        port.insert(free_port()?.local_addr().map_err(|error| port_taken(0, &error))?.port());
     }
     Ok(())
 }
@@ -429,6 +461,20 @@ mod tests {
         assert_eq!(directory.keep(4321, None).unwrap().stores, kept.stores);
         let refusal = directory.keep(4321, Some(Bundled::Minio)).err().unwrap().to_string();
         assert!(refusal.contains("renderkeep storage copy --data") && refusal.contains("--to minio"), "{refusal}");
+
+        // While objects move both run; then the new one is the choice, and at last the only one.
+        let mut kept = kept;
+        let stores = |chosen, also| Stores { chosen, also };
+        kept.want(Bundled::Minio).unwrap();
+        kept.want(Bundled::Minio).unwrap();
+        assert_eq!(directory.keep(4321, None).unwrap().stores, stores(Bundled::Versitygw, Some(Bundled::Minio)));
+        kept.choose(Bundled::Minio).unwrap();
+        assert_eq!(
+            directory.keep(4321, Some(Bundled::Minio)).unwrap().stores,
+            stores(Bundled::Minio, Some(Bundled::Versitygw))
+        );
+        kept.forget_other().unwrap();
+        assert_eq!(Kept::read(dir.path()).unwrap().stores, stores(Bundled::Minio, None));
     }
 
     #[test]

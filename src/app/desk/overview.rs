@@ -58,7 +58,7 @@ pub async fn overview_page(guard: Guard<HealthRead>, frame: PageFrame) -> Result
 }
 
 async fn parts(ctx: &Ctx, app: &Platform) -> Result<Vec<HealthPart>, Problem> {
-    let report = probe(&app.db, app.storage.store()).await;
+    let report = probe(&app.db, app.storage.stores().answer(&app.db)).await;
     let notices = app.notices.all();
     let store = app.config.storage.bundled.map_or("S3", Bundled::title);
     let mut parts: Vec<HealthPart> = report

@@ -148,7 +148,7 @@ impl House {
         }
         let rows = client.query("select id from objects order by id", &[]).await.unwrap();
         let rows: Vec<Uuid> = rows.iter().map(|row| row.get(0)).collect();
-        let stored = platform.storage.store().list(None, 1000).await.unwrap();
+        let stored = platform.storage.stores().of(&platform.db, 1).await.unwrap().list(None, 1000).await.unwrap();
         assert_eq!(stored.iter().map(|id| id.uuid()).collect::<Vec<_>>(), rows, "objects and their rows");
     }
 }

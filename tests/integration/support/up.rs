@@ -89,7 +89,7 @@ impl Place {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_renderkeep"));
+        let mut command = program();
         command.args(arguments).arg("--data").arg(self.path());
         for name in ["MINIO", "VERSITYGW"] {
             if let Some(program) = std::env::var_os(format!("RENDERKEEP_{name}")) {
@@ -132,6 +132,11 @@ impl Place {
     pub fn is_ready(&self) -> bool {
         self.path().join("run/ready.json").exists()
     }
+}
+
+/// The built program.
+pub fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_renderkeep"))
 }
 
 impl Up {
