@@ -220,6 +220,23 @@ create table idempotency_keys (
 );
 create index idempotency_keys_age on idempotency_keys (created_at);
 
+-- Where objects lie: a row for each store that ever held any.
+create table stores (
+    id integer primary key check (id > 0),
+    -- minio or versitygw for those that `up` brings, otherwise address and bucket. Null before the first start.
+    name text unique,
+    -- Address and credentials, sealed with the organisation's key, so that every server reaches every store.
+    settings bytea,
+    -- Where new objects go.
+    current boolean not null,
+    -- May hold objects: false once it was emptied.
+    in_use boolean not null,
+    check (in_use or not current),
+    check ((name is null) = (settings is null))
+);
+create unique index stores_current on stores (current) where current;
+insert into stores (id, current, in_use) values (1, true, true);
+
 -- Every object in the store has a row before it has bytes, so that nothing there is ever unknown here.
 create table objects (
     id uuid primary key,
@@ -228,6 +245,12 @@ create table objects (
     owner_id uuid not null,
     -- Its own key, sealed.
     sealed_key bytea not null,
+    -- Where its bytes lie.
+    store_id integer not null references stores (id),
+    -- Where a copy of them lies, whole or in part: they are deleted there too.
+    copy_store_id integer references stores (id) check (copy_store_id <> store_id),
+    -- Until then the copy belongs to whoever writes or deletes it, and the object is not swept.
+    copying_until timestamptz,
     -- Before it was sealed.
     bytes bigint check (bytes >= 0),
     sha256 bytea check (octet_length(sha256) = 32),
@@ -238,3 +261,4 @@ create table objects (
     check (state = 'stored' or keep_until is not null)
 );
 create index objects_sweep on objects (keep_until) where keep_until is not null;
+create index objects_copies on objects (copy_store_id, id) where copy_store_id is not null;

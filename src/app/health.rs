@@ -11,14 +11,13 @@ use actix_web::{
 use diesel_async::SimpleAsyncConnection;
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::rooms;
 use crate::{
     base::{access::Public, error::NotFound},
     platform::{
         db::Db,
-        storage::ObjectStore,
+        storage::StorageError,
         telemetry::health::{self, Report},
     },
     web::{
@@ -61,7 +60,7 @@ async fn healthz(_guard: Guard<Public>) -> HttpResponse {
 }
 
 async fn readyz(guard: Guard<Public>) -> HttpResponse {
-    let report = probe(&guard.app.db, guard.app.storage.store()).await;
+    let report = probe(&guard.app.db, guard.app.storage.stores().answer(&guard.app.db)).await;
     let status = if report.ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     HttpResponse::build(status).json(report)
 }
@@ -94,9 +93,7 @@ async fn favicon(_guard: Guard<Public>) -> HttpResponse {
 }
 
 /// Whether the parts that the server cannot do without answer.
-pub async fn probe(db: &Db, store: &dyn ObjectStore) -> Report {
+pub async fn probe(db: &Db, store: impl Future<Output = Result<(), StorageError>>) -> Report {
     let database = async { Ok::<_, health::Cause>(db.read().await?.batch_execute("select 1").await?) };
-    // For an object that is never there: an answer is an answer.
-    let object = async { Ok::<_, health::Cause>(store.head(Uuid::nil().into()).await.map(drop)?) };
-    health::probe(database, object).await
+    health::probe(database, async { Ok::<_, health::Cause>(store.await?) }).await
 }

@@ -26,7 +26,7 @@ use crate::{
         keyring::{Epochs, Keyring, RootKey},
         pictures::{Pictures, Setup},
         signals::Signals,
-        storage::{Storage, minio::Minio},
+        storage::{Storage, Stores, minio::Minio},
         telemetry::Notices,
     },
     studio,
@@ -47,15 +47,12 @@ impl Roles {
     pub const ALL: Self = Self { web: true, worker: true };
 }
 
-/// Where a store on this machine keeps its data, if it is one.
-pub type StoreDirectory = Option<PathBuf>;
-
 /// Opens everything that the server stands on: the database with this version's schema, its keys, the store with its
 /// bucket.
-pub async fn open(config: Config, store_directory: StoreDirectory, notices: Notices) -> anyhow::Result<Platform> {
+pub async fn open(config: Config, notices: Notices) -> anyhow::Result<Platform> {
     // First what refuses settings that must not be used: nothing has been changed yet.
     let (roots, way) = (roots(&config)?, way(&config)?);
-    let (db, store) = handles(&config, store_directory)?;
+    let (db, store) = handles(&config, config.storage.directory.clone())?;
     let held = Pictures::new(Setup::new(&config.sandbox)).check().await?;
     tracing::info!(landlock = held.landlock, seccomp = held.seccomp, "decoders of pictures are confined");
     migrate_database(&config.database).await.context(
@@ -72,15 +69,17 @@ pub async fn open(config: Config, store_directory: StoreDirectory, notices: Noti
     store.prepare().await.context(
         "The store did not answer. Check that it runs and that storage.endpoint, storage.bucket and its keys are right.",
     )?;
-    Ok(assemble(config, db, store, keys, way, notices))
+    let platform = assemble(config, db, keys, way, notices);
+    platform.storage.stores().register(&platform.db, &platform.config.storage, store.as_ref()).await?;
+    Ok(platform)
 }
 
 /// The same beside a running server: nothing is changed, and the store is not asked.
 pub async fn open_beside(config: Config) -> anyhow::Result<Platform> {
-    let (way, (db, store)) = (way(&config)?, handles(&config, None)?);
+    let (way, (db, _)) = (way(&config)?, handles(&config, None)?);
     let epochs = Epochs::open(&config.secrets.epoch_keys)?;
     let keys = Keyring::open_existing(&db, &roots(&config)?, epochs).await?;
-    Ok(assemble(config, db, store, keys, way, Notices::default()))
+    Ok(assemble(config, db, keys, way, Notices::default()))
 }
 
 /// Brings the schema to this version and gives the application its rights. Returns how many migrations were applied.
@@ -98,9 +97,9 @@ pub async fn migrate_database(database: &Database) -> Result<usize, migrate::Mig
     Ok(applied)
 }
 
-/// The way to the database and the store. Nothing is asked yet.
-pub fn handles(config: &Config, store_directory: StoreDirectory) -> anyhow::Result<(Db, Arc<Minio>)> {
-    let store = Minio::new(&config.storage, store_directory)
+/// The way to the database and the store. Nothing is asked yet; whoever puts nothing needs no directory.
+pub fn handles(config: &Config, directory: Option<PathBuf>) -> anyhow::Result<(Db, Arc<Minio>)> {
+    let store = Minio::new(&config.storage, directory)
         .context("The store's settings cannot be used. Check storage.endpoint and its keys.")?;
     Ok((Db::new(config.database.url.expose_secret(), config.database.connections)?, Arc::new(store)))
 }
@@ -109,14 +108,14 @@ fn way(config: &Config) -> anyhow::Result<Way> {
     Way::of(&config.egress).context("The settings of the way out cannot be used")
 }
 
-fn assemble(config: Config, db: Db, store: Arc<Minio>, keys: Keyring, way: Way, notices: Notices) -> Platform {
+fn assemble(config: Config, db: Db, keys: Keyring, way: Way, notices: Notices) -> Platform {
     let clock = Clock::system();
     let signals = Signals::default();
     Platform {
         egress: Egress::new(db.clone(), clock.clone(), signals.clone(), way),
         pictures: Pictures::new(Setup::new(&config.sandbox)),
         clock,
-        storage: Storage::new(store, keys.clone()),
+        storage: Storage::new(Stores::new(keys.clone(), config.storage.clone()), keys.clone()),
         keys,
         db,
         signals,

@@ -25,10 +25,11 @@ use crate::{
         tls::{Certificates, TlsError},
     },
     base::{clock::Clock, error::chain},
-    config::{Config, Sandbox},
+    config::{Bundled, Config, Sandbox},
     platform::{
         db::{migrate, roles},
         pictures::{PictureError, Pictures, Setup, wire::Held},
+        storage,
         telemetry::{disk::Space, health},
     },
     web::format,
@@ -121,16 +122,20 @@ fn confined(held: Held) -> String {
 
 /// What `/readyz` asks.
 async fn parts(place: &Place, config: Config) -> Vec<Check> {
+    let title = config.storage.bundled.map_or("The store", Bundled::title);
     let (db, store) = match lifecycle::handles(&config, None) {
         Ok(handles) => handles,
         Err(error) => return vec![bad("configuration", error.to_string(), "Correct it and try again.")],
     };
-    let report = probe(&db, store.as_ref()).await;
-    report.parts.into_iter().map(|part| judged(place, part)).collect()
+    let report = probe(&db, storage::answers(store.as_ref())).await;
+    report.parts.into_iter().map(|part| judged(place, part, title)).collect()
 }
 
-fn judged(place: &Place, part: health::Part) -> Check {
-    let Some(detail) = part.detail else { return good(part.name, "It answers.") };
+fn judged(place: &Place, part: health::Part, store: &str) -> Check {
+    let Some(detail) = part.detail else {
+        let name = if part.name == "store" { store } else { "It" };
+        return good(part.name, &format!("{name} answers."));
+    };
     let advice = match (place.data(), part.name) {
         (Some(_), _) => place.not_running(),
         (None, "database") => "Check that PostgreSQL runs and that database.url is right.".to_owned(),

@@ -26,6 +26,7 @@ mod out;
 mod place;
 mod serve;
 mod stop;
+mod storage;
 mod token;
 mod up;
 mod user;
@@ -41,7 +42,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Run everything below one directory: Postgres, MinIO and the server. For trying it out.
+    /// Run everything below one directory: Postgres, the store and the server. For trying it out.
     Up(up::Up),
     /// Run the server against the configured Postgres and S3.
     Serve(serve::Serve),
@@ -57,6 +58,9 @@ enum Verb {
     /// The keys that everything is sealed with.
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// The stored objects.
+    #[command(subcommand)]
+    Storage(storage::Storage),
     /// The audit log.
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -122,6 +126,7 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Config(settings) => config::run(settings),
         Verb::Keys(keys::Keys::Rotate(rotate)) => wait_for(keys::rotate(rotate)),
         Verb::Keys(keys::Keys::Status(look)) => wait_for(keys::status(look)),
+        Verb::Storage(storage) => wait_for(storage::run(storage)),
         Verb::Audit(audit) => wait_for(audit::run(audit)),
         Verb::Ca(ca) => ca::run(ca),
         Verb::Migrate(migrate) => wait_for(migrate::migrate(migrate)),
@@ -194,10 +199,15 @@ mod tests {
             "renderkeep keys status --data d --json",
             "renderkeep migrate",
             "renderkeep doctor --json",
+            "renderkeep storage verify --data d --json",
+            "renderkeep storage copy --data d --to versitygw",
+            "renderkeep storage copy --config f --to https://s3.example.org/pictures",
+            "renderkeep storage empty --config f",
             "renderkeep audit verify --data d --json --checkpoints f",
             "renderkeep audit export --config f --format csv",
             "renderkeep audit key --data d",
             "renderkeep up --data d --tls",
+            "renderkeep up --data d --store versitygw",
             "renderkeep ca init --directory d --name example.org --name 10.0.0.5",
             "renderkeep ca issue --directory d",
             "renderkeep ca show --directory d",

@@ -1,6 +1,9 @@
 //! What the command says: results on standard output, complaints on standard error.
 
-use std::io::Write;
+use std::{
+    io::{IsTerminal, Write},
+    time::{Duration, Instant},
+};
 
 use crate::base::error::Fault;
 
@@ -9,6 +12,37 @@ pub(super) fn say(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{}", text.trim_end_matches('\n'));
     let _ = out.flush();
+}
+
+/// How far a long act is, on one line of standard error; only where somebody looks.
+pub(super) struct Line {
+    shown: Option<Instant>,
+    terminal: bool,
+}
+
+impl Line {
+    pub fn new() -> Self {
+        Self { shown: None, terminal: std::io::stderr().is_terminal() }
+    }
+
+    pub fn show(&mut self, text: impl FnOnce() -> String) {
+        if !self.terminal || self.shown.is_some_and(|shown| shown.elapsed() < Duration::from_millis(200)) {
+            return;
+        }
+        let mut out = std::io::stderr().lock();
+        // To the start of the line, and away with what stood there.
+        let _ = write!(out, "\r\x1b[K{}", text());
+        let _ = out.flush();
+        self.shown = Some(Instant::now());
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if self.shown.is_some() {
+            let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
+        }
+    }
 }
 
 /// One sentence and what to do. Where it comes from is for whoever asks for it with RUST_LOG=debug.

@@ -52,7 +52,7 @@ impl Place {
         match &self.data {
             Some(data) => {
                 let kept = Kept::read(data)?;
-                Ok(kept.flags(of_process(own_file(kept.path()))))
+                Ok(kept.flags(of_process(own_file(kept.path())))?)
             }
             None => Ok(of_process(file_or_usual(self.config.clone()))),
         }
@@ -65,6 +65,15 @@ impl Place {
     /// The directory of `up`, if it is about one.
     pub fn data(&self) -> Option<&Path> {
         self.data.as_deref()
+    }
+
+    /// How a command is told about this installation.
+    pub fn argument(&self) -> String {
+        match (&self.data, &self.config) {
+            (Some(data), _) => format!("--data {}", data.display()),
+            (None, Some(file)) => format!("--config {}", file.display()),
+            (None, None) => format!("--config {USUAL_FILE}"),
+        }
     }
 
     /// The file with the settings, if there is one.

@@ -48,9 +48,8 @@ pub(super) async fn serve(serve: Serve) -> anyhow::Result<ExitCode> {
     let stop = stop::on_signal(certificates.is_none())?;
     let roles = Roles { web: serve.roles.contains(&Role::Web), worker: serve.roles.contains(&Role::Worker) };
     let listener = listen(&config.server.host, if roles.web { config.server.port } else { 0 })?;
-    let directory = config.storage.directory.clone();
     let metrics = measure(&config.telemetry)?;
-    let platform = Box::pin(lifecycle::open(config, directory, Notices::default())).await?;
+    let platform = Box::pin(lifecycle::open(config, Notices::default())).await?;
     if let Some(first) = Box::pin(lifecycle::prepare(&platform)).await? {
         out::say(&format!("First sign-in: {}, one-time password {}", first.mail, first.one_time_password));
     }

@@ -29,7 +29,7 @@ use crate::{
         tls,
     },
     base::clock::Clock,
-    config::{Config, load},
+    config::{Bundled, Config, bundled, load},
     organisation::{self, model::FirstPassword},
     platform::{
         Platform,
@@ -56,6 +56,9 @@ pub(super) struct Up {
     /// The port of the pages and the API; chosen once and kept when not given. 0: any that is free.
     #[arg(long, value_name = "N")]
     port: Option<u16>,
+    /// Which store keeps the objects, minio or versitygw; chosen when the directory is made. minio when not given.
+    #[arg(long, value_name = "STORE")]
+    store: Option<Bundled>,
     /// Speak TLS, with a certificate of an authority that is made below the directory.
     #[arg(long)]
     tls: bool,
@@ -98,11 +101,14 @@ pub(super) async fn up(up: Up) -> anyhow::Result<ExitCode> {
 fn take(up: &Up) -> anyhow::Result<Taken> {
     let directory = Directory::open(&up.data)?;
     let listener = directory.listen(up.port)?;
-    let kept = directory.keep(listener.local_addr()?.port())?;
     // In a terminal beside its greeting: only what somebody should look at, in words for people.
-    let sources =
-        of_process(own_file(kept.path())).preset("telemetry.format", "pretty").preset("telemetry.log", "warn");
-    let mut sources = kept.flags(sources);
+    let mut sources =
+        of_process(own_file(directory.path())).preset("telemetry.format", "pretty").preset("telemetry.log", "warn");
+    if let Some(store) = up.store {
+        sources = sources.flag("storage.bundled", store.as_str());
+    }
+    let kept = directory.keep(listener.local_addr()?.port(), bundled(&sources)?)?;
+    let mut sources = kept.flags(sources)?;
     let mut authority = None;
     if up.tls {
         let directory = kept.path().join("tls");
@@ -142,7 +148,7 @@ async fn serve(
 ) -> anyhow::Result<()> {
     let metrics = serve::measure(&config.telemetry)?;
     let opening = async {
-        let platform = Box::pin(lifecycle::open(config, Some(kept.store()), notices)).await?;
+        let platform = Box::pin(lifecycle::open(config, notices)).await?;
         let first = Box::pin(lifecycle::prepare(&platform)).await?;
         // The directory is locked, so nobody else works on this database.
         lifecycle::take_over(&platform).await?;
@@ -152,7 +158,7 @@ async fn serve(
         opened = opening => opened?,
         () = stop.cancelled() => return Ok(()),
     };
-    let mut ready = ready(&platform, kept, *pids.borrow(), first).await?;
+    let mut ready = ready(&platform, kept, pids.borrow().clone(), first).await?;
     ready.ca = authority.map(|directory| directory.join("ca.pem"));
     let announcing = announce(&platform, ready, kept, pids, &stop);
     let serving = serve::run(platform.clone(), Roles::ALL, listener, metrics, stop.clone());
@@ -164,16 +170,18 @@ async fn ready(platform: &Platform, kept: &Kept, pids: Pids, first: Option<First
     let owner = organisation::ops::first_owner(platform).await.map_err(out::told)?;
     let owner = owner.context("The organisation has no owner. Restore the data directory from a backup.")?;
     let scheme = if platform.config.tls.certificate.is_some() { "https" } else { "http" };
-    Ok(Ready {
+    let mut ready = Ready {
         url: format!("{scheme}://127.0.0.1:{}", kept.ports.http),
         ca: None,
         version: VERSION,
         started_at: platform.clock.now().to_rfc3339_opts(SecondsFormat::Millis, true),
         pid: std::process::id(),
-        pids,
-        ports: kept.ports,
+        pids: Pids::default(),
+        ports: kept.ports.clone(),
         owner: Owner { mail: owner.mail, one_time_password: first.map(|first| first.one_time_password) },
-    })
+    };
+    ready.follow(kept, &pids);
+    Ok(ready)
 }
 
 /// Says that it is ready once it is, and keeps `ready.json` true until `stop`.
@@ -200,7 +208,7 @@ async fn announce(
         }
         tokio::select! {
             changed = pids.changed() => match changed {
-                Ok(()) => ready.pids = *pids.borrow_and_update(),
+                Ok(()) => ready.follow(kept, &pids.borrow_and_update()),
                 Err(_) => stop.cancelled().await,
             },
             () = password_chosen(platform), if ready.owner.one_time_password.is_some() => {

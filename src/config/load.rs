@@ -10,7 +10,7 @@ use ::config::{ConfigBuilder, File, FileFormat, Value, ValueKind, builder::Defau
 use toml::{Table, Value as Toml};
 
 use super::{
-    Config, Faults, check,
+    Bundled, Config, Faults, check,
     sections::{Key, Kind, Preset, Section, find, plain_sections},
 };
 
@@ -52,6 +52,14 @@ pub fn load(sources: &Sources) -> Result<Config, Faults> {
     let config = deserialize(merge(sources)?)?;
     check(&config)?;
     Ok(config)
+}
+
+/// The store that is asked for, read before the rest because the rest follows from it.
+pub fn bundled(sources: &Sources) -> Result<Option<Bundled>, Faults> {
+    match merge(sources)?.get::<Bundled>("storage.bundled") {
+        Err(::config::ConfigError::NotFound(_)) => Ok(None),
+        found => found.map(Some).map_err(crate_fault),
+    }
 }
 
 /// All sources over each other, before anything is made of them.

@@ -9,10 +9,10 @@ mod sections;
 
 pub use check::{TASKS, check};
 pub use example::{example, show};
-pub use load::{Sources, load};
+pub use load::{Sources, bundled, load};
 pub use sections::{
-    Audit, ConfiguredModel, ConfiguredProvider, Database, Egress, Inference, LogFormat, Organisation, Sandbox,
-    SandboxLayer, Secrets, Server, Sessions, Storage, Supervisor, Telemetry, Tls,
+    Audit, Bundled, ConfiguredModel, ConfiguredProvider, Database, Egress, Inference, LogFormat, NextStorage,
+    Organisation, Sandbox, SandboxLayer, Secrets, Server, Sessions, Storage, Supervisor, Telemetry, Tls,
 };
 
 /// Everything that was set, checked.
@@ -23,6 +23,7 @@ pub struct Config {
     pub tls: Tls,
     pub database: Database,
     pub storage: Storage,
+    pub next_storage: NextStorage,
     pub organisation: Organisation,
     pub inference: Inference,
     pub egress: Egress,

@@ -4,12 +4,14 @@
 //! from here.
 
 use std::{
+    fmt,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
+    str::FromStr,
 };
 
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::base::money::Currency;
 
@@ -120,6 +122,9 @@ section! {
 section! {
     /// MinIO or any S3 server. `renderkeep up` brings its own.
     Storage "storage" {
+        /// Which store `renderkeep up` brings: `minio` or `versitygw`. Chosen when its directory is made; `renderkeep
+        /// storage copy` moves from one to the other.
+        bundled: Option<Bundled> = Text Optional("minio"),
         /// The address of the server.
         endpoint: String = Text Required("http://127.0.0.1:9000"),
         /// The region that the server expects in signatures.
@@ -132,6 +137,20 @@ section! {
         secret_key: SecretString = Secret Required("a long random text"),
         /// Where a store on this machine keeps its data: what is put is flushed to the disk there before it counts.
         directory: Option<PathBuf> = Text Optional("/var/lib/renderkeep/minio"),
+    }
+}
+
+section! {
+    /// The store that `renderkeep storage copy --to` names, while objects move there.
+    NextStorage "next_storage" {
+        /// The region that the server expects in signatures.
+        region: String = Text Default("us-east-1"),
+        /// The name of the key.
+        access_key: Option<SecretString> = Secret Optional("renderkeep"),
+        /// The key.
+        secret_key: Option<SecretString> = Secret Optional("a long random text"),
+        /// Where it keeps its data, if it is on this machine.
+        directory: Option<PathBuf> = Text Optional("/var/lib/renderkeep/versitygw"),
     }
 }
 
@@ -287,6 +306,8 @@ section! {
         postgres_bin: Option<PathBuf> = Text Optional("/usr/lib/postgresql/15/bin"),
         /// The MinIO program; found by itself when not set.
         minio: Option<PathBuf> = Text Optional("/usr/lib/renderkeep/minio"),
+        /// The versitygw program; found by itself when not set.
+        versitygw: Option<PathBuf> = Text Optional("/usr/lib/renderkeep/versitygw"),
     }
 }
 
@@ -315,12 +336,60 @@ impl TryFrom<String> for SandboxLayer {
     }
 }
 
+/// A store that `renderkeep up` can bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", try_from = "String")]
+pub enum Bundled {
+    Minio,
+    Versitygw,
+}
+
+impl Bundled {
+    pub const ALL: [Self; 2] = [Self::Minio, Self::Versitygw];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Minio => "minio",
+            Self::Versitygw => "versitygw",
+        }
+    }
+
+    /// Its name for people.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Minio => "MinIO",
+            Self::Versitygw => "versitygw",
+        }
+    }
+}
+
+impl fmt::Display for Bundled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Bundled {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|known| known.as_str() == text).ok_or("the bundled stores are minio and versitygw")
+    }
+}
+
+impl TryFrom<String> for Bundled {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
 /// Every section, in the order of the example. Those with a dot in their name are lists of tables.
-pub(super) const SECTIONS: [&Section; 15] = [
+pub(super) const SECTIONS: [&Section; 16] = [
     &Server::SECTION,
     &Tls::SECTION,
     &Database::SECTION,
     &Storage::SECTION,
+    &NextStorage::SECTION,
     &Organisation::SECTION,
     &Inference::SECTION,
     &ConfiguredProvider::SECTION,

@@ -9,6 +9,19 @@
 /// Where the turn of an epoch and the change of the root key can be cut short.
 pub const KEYRING_POINTS: &[&str] = &["keyring.turned", "keyring.resealed", "keyring.rotate", "keyring.rotated"];
 
+/// In the order in which a move to another store meets them.
+pub const STORAGE_POINTS: &[&str] = &[
+    "storage.wanted",
+    "storage.copying",
+    "storage.copied",
+    "storage.compared",
+    "storage.moved",
+    "storage.switch",
+    "storage.switched",
+    "storage.emptying",
+    "storage.emptied",
+];
+
 /// In the order in which a generation meets them.
 pub const POINTS: &[&str] = &[
     "studio.accept",
@@ -28,7 +41,8 @@ pub const ON_THE_WAY_OUT: &str = "egress.opened";
 
 #[cfg(debug_assertions)]
 pub fn point(name: &'static str) {
-    let known = POINTS.iter().chain(KEYRING_POINTS).chain([&ON_THE_WAY_OUT]).any(|known| *known == name);
+    let known =
+        POINTS.iter().chain(KEYRING_POINTS).chain(STORAGE_POINTS).chain([&ON_THE_WAY_OUT]).any(|known| *known == name);
     debug_assert!(known, "{name} is not among the points that are walked");
     let wanted = |variable: &str| std::env::var_os(variable).is_some_and(|wanted| wanted == name);
     if wanted("RENDERKEEP_CRASH_AT") {

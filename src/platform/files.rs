@@ -4,7 +4,7 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown, fchown},
     path::Path,
 };
 
@@ -13,6 +13,15 @@ use nix::unistd::geteuid;
 /// Makes a directory that only this user may enter, and those above it.
 pub fn make_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// What root made beside a running server belongs to whom the directory belongs to.
+pub fn give_to_owner_of(directory: &Path, made: &Path) -> io::Result<()> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let owner = fs::metadata(directory)?;
+    chown(made, Some(owner.uid()), Some(owner.gid()))
 }
 
 pub fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -61,11 +61,16 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    fn pid(&self, part: &str, pid: Option<u32>) {
+    fn pid(&self, part: &'static str, pid: Option<u32>) {
         self.pids.send_modify(|pids| match part {
             "postgres" => pids.postgres = pid,
-            _ => pids.minio = pid,
+            store => _ = pids.stores.insert(store, pid),
         });
+    }
+
+    /// It was stopped for good, and the rest goes on.
+    pub fn ended(&self, part: &str) {
+        self.pids.send_modify(|pids| _ = pids.stores.remove(part));
     }
 }
 

@@ -3,15 +3,18 @@
 //! ```text
 //! lock                  held while `up` runs
 //! ports.json            chosen once
+//! stores.json           which store holds the objects; chosen once, changed by `storage copy`
 //! secrets/              root_key, store.json: mode 0600, made once; whoever loses them loses what they seal
 //! keys/                 epoch keys and erasures: in no backup of postgres/
-//! postgres/ minio/      the data
+//! postgres/             the database
+//! minio/ versitygw/     the objects, in the store that was chosen
 //! audit/                signed checkpoints of the audit log; copy them to another machine
 //! logs/                 what the children say
 //! run/                  ready.json and sockets; nothing in it outlives a run
 //! ```
 
 use std::{
+    collections::{BTreeMap, btree_map::Entry},
     fs::{self, File, OpenOptions},
     net::{Ipv4Addr, TcpListener},
     os::unix::fs::OpenOptionsExt,
@@ -29,7 +32,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::Refusal;
 use crate::{
     base::random,
-    config::Sources,
+    config::{self, Bundled, Sources},
     platform::{files, telemetry::disk::Space},
 };
 
@@ -43,8 +46,9 @@ pub(super) const DATABASE_APPLICATION: &str = "renderkeep_app";
 const ROOT_KEY: &str = "secrets/root_key";
 const NEXT_ROOT_KEY: &str = "secrets/next_root_key";
 const BUCKET: &str = "renderkeep";
+const STORES: &str = "stores.json";
 const USUAL_PORT: u16 = 8080;
-/// Below this much free disk nothing is started: Postgres and MinIO need room to begin, and fail badly without.
+/// Below this much free disk nothing is started: Postgres and the store need room to begin, and fail badly without.
 const NEEDED_MEGABYTES: u64 = 128;
 /// The longest path of a socket that the kernel takes is 107 bytes, and Postgres adds `/.s.PGSQL.5432`.
 const LONGEST_RUN: usize = 90;
@@ -55,16 +59,43 @@ pub struct Directory {
     _lock: Flock<File>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ports {
     pub http: u16,
-    pub minio: u16,
+    #[serde(flatten)]
+    pub stores: BTreeMap<Bundled, u16>,
+}
+
+/// Which bundled stores run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stores {
+    /// The one that new objects go to, but for the moment in which that changes.
+    pub chosen: Bundled,
+    /// The other one, while it holds objects or is about to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub also: Option<Bundled>,
+}
+
+impl Stores {
+    /// None in a directory that is new, or older than the choice.
+    pub(super) fn read(path: &Path) -> Result<Option<Self>, Refusal> {
+        read(&path.join(STORES))
+    }
+
+    pub fn wants(self, kind: Bundled) -> bool {
+        self.all().any(|wanted| wanted == kind)
+    }
+
+    pub fn all(self) -> impl Iterator<Item = Bundled> {
+        [Some(self.chosen), self.also].into_iter().flatten()
+    }
 }
 
 /// What was chosen on the first start.
 pub struct Kept {
     path: PathBuf,
     pub ports: Ports,
+    pub stores: Stores,
     pub(super) root_key: SecretString,
     /// While `keys rotate` changes from one to the other, or was cut short.
     next_root_key: Option<SecretString>,
@@ -98,13 +129,17 @@ impl Directory {
     }
 
     fn prepare(&self) -> Result<(), Refusal> {
-        for name in ["secrets", "keys", "logs", "run", "minio", "audit"] {
+        for name in ["secrets", "keys", "logs", "run", "audit"] {
             let path = self.path.join(name);
             files::make_directory(&path).map_err(|error| Refusal::io("cannot be made", &path, &error))?;
         }
         // Left over when the last run was killed.
         super::ready::remove(&self.path.join("run"));
         Ok(())
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The address to answer at, taken now: `port` when given, else the kept one, else the usual one if it is free. 0 is
@@ -119,22 +154,42 @@ impl Directory {
         }
     }
 
-    /// What is kept, chosen now where it is new.
-    pub fn keep(&self, http: u16) -> Result<Kept, Refusal> {
+    /// What is kept, chosen now where it is new: `store` is the one that is asked for, if any.
+    pub fn keep(&self, http: u16, store: Option<Bundled>) -> Result<Kept, Refusal> {
+        let stores = self.choose_store(store)?;
         let file = self.path.join("ports.json");
         let old = read::<Ports>(&file)?;
-        let ports = Ports {
-            http,
-            minio: match old {
-                Some(ports) => ports.minio,
-                None => free_port()?.local_addr().map_err(|error| port_taken(0, &error))?.port(),
-            },
-        };
-        if old != Some(ports) {
+        let mut ports = Ports { http, stores: old.as_ref().map(|old| old.stores.clone()).unwrap_or_default() };
+        for kind in stores.all() {
+            make_store(&self.path, &mut ports, kind)?;
+        }
+        if old.as_ref() != Some(&ports) {
             write_json(&file, &ports)?;
         }
         self.make_secrets()?;
         Kept::read(&self.path)
+    }
+
+    fn choose_store(&self, asked: Option<Bundled>) -> Result<Stores, Refusal> {
+        let stores = match Stores::read(&self.path)? {
+            Some(stores) => stores,
+            None => {
+                // A directory from before there was a choice.
+                let old = self.path.join("minio").exists().then_some(Bundled::Minio);
+                let stores = Stores { chosen: old.or(asked).unwrap_or(Bundled::Minio), also: None };
+                write_json(&self.path.join(STORES), &stores)?;
+                stores
+            }
+        };
+        match asked {
+            Some(asked) if asked != stores.chosen => Err(Refusal::new(format!(
+                "The objects of {data} lie in {}, and --store or storage.bundled asks for {asked}. Start it without \
+                 that, and move them while it runs: renderkeep storage copy --data {data} --to {asked}.",
+                stores.chosen,
+                data = self.path.display()
+            ))),
+            _ => Ok(stores),
+        }
     }
 
     /// Never made anew beside existing data: what was sealed with the old key would be lost.
@@ -168,6 +223,7 @@ impl Kept {
         };
         let path = path.canonicalize().map_err(|_| not_ours())?;
         let ports = read(&path.join("ports.json"))?.ok_or_else(not_ours)?;
+        let stores = Stores::read(&path)?.ok_or_else(not_ours)?;
         let keys: StoreKeys = read(&path.join("secrets/store.json"))?.ok_or_else(not_ours)?;
         let file = path.join(ROOT_KEY);
         let root_key = fs::read_to_string(&file).map_err(|error| Refusal::io("cannot be read", &file, &error))?;
@@ -175,6 +231,7 @@ impl Kept {
         Ok(Self {
             path,
             ports,
+            stores,
             root_key: root_key.trim().into(),
             next_root_key,
             access_key: keys.access_key.into(),
@@ -183,25 +240,48 @@ impl Kept {
     }
 
     /// The settings that follow from the directory; they override all others.
-    pub fn flags(&self, sources: Sources) -> Sources {
+    pub fn flags(&self, sources: Sources) -> Result<Sources, Refusal> {
         use secrecy::ExposeSecret;
+        let storage = self.storage(self.stores.chosen)?;
         let sources = match &self.next_root_key {
             Some(next) => sources.flag("secrets.next_root_key", next.expose_secret()),
             None => sources,
         };
-        sources
+        Ok(sources
             .flag("server.host", "127.0.0.1")
             .flag("server.port", self.ports.http.to_string())
             .flag("database.url", self.database_url(DATABASE_APPLICATION, DATABASE))
             .flag("database.owner_url", self.database_url(DATABASE_OWNER, DATABASE))
-            .flag("storage.endpoint", format!("http://127.0.0.1:{}", self.ports.minio))
-            .flag("storage.bucket", BUCKET)
-            .flag("storage.access_key", self.access_key.expose_secret())
-            .flag("storage.secret_key", self.secret_key.expose_secret())
-            .flag("storage.directory", self.store().to_string_lossy())
+            .flag("storage.bundled", self.stores.chosen.as_str())
+            .flag("storage.endpoint", storage.endpoint)
+            .flag("storage.region", storage.region)
+            .flag("storage.bucket", storage.bucket)
+            .flag("storage.access_key", storage.access_key.expose_secret())
+            .flag("storage.secret_key", storage.secret_key.expose_secret())
+            .flag("storage.directory", self.store(self.stores.chosen).to_string_lossy())
             .flag("secrets.root_key", self.root_key.expose_secret())
             .flag("secrets.epoch_keys", self.path.join("keys").to_string_lossy())
-            .preset("audit.checkpoint_file", self.path.join("audit/checkpoints.jsonl").to_string_lossy())
+            .preset("audit.checkpoint_file", self.path.join("audit/checkpoints.jsonl").to_string_lossy()))
+    }
+
+    /// How one of the bundled stores is reached.
+    pub fn storage(&self, kind: Bundled) -> Result<config::Storage, Refusal> {
+        Ok(config::Storage {
+            bundled: Some(kind),
+            endpoint: format!("http://127.0.0.1:{}", self.port(kind)?),
+            region: "us-east-1".to_owned(),
+            bucket: BUCKET.to_owned(),
+            access_key: self.access_key.clone(),
+            secret_key: self.secret_key.clone(),
+            directory: Some(self.store(kind)),
+        })
+    }
+
+    pub(super) fn port(&self, kind: Bundled) -> Result<u16, Refusal> {
+        self.ports.stores.get(&kind).copied().ok_or_else(|| {
+            let file = self.path.join("ports.json");
+            Refusal::new(format!("{} names no port for {kind}. Remove it, and others are chosen.", file.display()))
+        })
     }
 
     /// Makes the root key that is to follow, unless an earlier change of it was cut short.
@@ -223,6 +303,37 @@ impl Kept {
             .map_err(|error| Refusal::io("cannot be written", &root, &error))
     }
 
+    /// Lets `up` run this store too, from now on and at every start.
+    pub fn want(&mut self, kind: Bundled) -> Result<(), Refusal> {
+        if self.stores.wants(kind) {
+            return Ok(());
+        }
+        let mut ports = self.ports.clone();
+        make_store(&self.path, &mut ports, kind)?;
+        write_json(&self.path.join("ports.json"), &ports)?;
+        self.ports = ports;
+        self.set_stores(Stores { also: Some(kind), ..self.stores })
+    }
+
+    /// New objects go to this store; the other one runs as long as it is not empty.
+    pub fn choose(&mut self, kind: Bundled) -> Result<(), Refusal> {
+        let also = self.stores.all().find(|other| *other != kind);
+        self.set_stores(Stores { chosen: kind, also })
+    }
+
+    /// The other store holds nothing any more: `up` stops it.
+    pub fn forget_other(&mut self) -> Result<(), Refusal> {
+        self.set_stores(Stores { also: None, ..self.stores })
+    }
+
+    fn set_stores(&mut self, stores: Stores) -> Result<(), Refusal> {
+        if stores != self.stores {
+            write_json(&self.path.join(STORES), &stores)?;
+            self.stores = stores;
+        }
+        Ok(())
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -231,9 +342,9 @@ impl Kept {
         self.path.join("run")
     }
 
-    /// Where MinIO keeps its data.
-    pub fn store(&self) -> PathBuf {
-        self.path.join("minio")
+    /// Where a bundled store keeps its data.
+    pub fn store(&self, kind: Bundled) -> PathBuf {
+        self.path.join(kind.as_str())
     }
 
     pub(super) fn log(&self, part: &str) -> PathBuf {
@@ -245,6 +356,18 @@ impl Kept {
         let socket: String = url::form_urlencoded::byte_serialize(run.as_os_str().as_encoded_bytes()).collect();
         format!("postgres://{role}@{}/{name}", socket.replace('+', "%20"))
     }
+}
+
+/// A directory and a port for a store, chosen once.
+fn make_store(path: &Path, ports: &mut Ports, kind: Bundled) -> Result<(), Refusal> {
+    let directory = path.join(kind.as_str());
+    files::make_directory(&directory)
+        .and_then(|()| files::give_to_owner_of(path, &directory))
+        .map_err(|error| Refusal::io("cannot be made", &directory, &error))?;
+    if let Entry::Vacant(port) = ports.stores.entry(kind) {
+        port.insert(free_port()?.local_addr().map_err(|error| port_taken(0, &error))?.port());
+    }
+    Ok(())
 }
 
 fn take(path: &Path) -> Result<Flock<File>, Refusal> {
@@ -320,8 +443,8 @@ mod tests {
     #[test]
     fn what_was_chosen_stays() {
         let dir = tempfile::tempdir().unwrap();
-        let first = Directory::open(dir.path()).unwrap().keep(4321).unwrap();
-        let again = Directory::open(dir.path()).unwrap().keep(4321).unwrap();
+        let first = Directory::open(dir.path()).unwrap().keep(4321, None).unwrap();
+        let again = Directory::open(dir.path()).unwrap().keep(4321, None).unwrap();
         assert_eq!(first.ports, again.ports);
         assert_eq!(first.database_url("x", "y"), again.database_url("x", "y"));
         use secrecy::ExposeSecret;
@@ -329,13 +452,48 @@ mod tests {
     }
 
     #[test]
+    fn another_store_than_the_chosen_is_refused_with_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = Directory::open(dir.path()).unwrap();
+        let kept = directory.keep(4321, Some(Bundled::Versitygw)).unwrap();
+        assert_eq!(kept.stores, Stores { chosen: Bundled::Versitygw, also: None });
+        assert!(dir.path().join("versitygw").exists() && !dir.path().join("minio").exists());
+        assert_eq!(directory.keep(4321, None).unwrap().stores, kept.stores);
+        let refusal = directory.keep(4321, Some(Bundled::Minio)).err().unwrap().to_string();
+        assert!(refusal.contains("renderkeep storage copy --data") && refusal.contains("--to minio"), "{refusal}");
+
+        // While objects move both run; then the new one is the choice, and at last the only one.
+        let mut kept = kept;
+        let stores = |chosen, also| Stores { chosen, also };
+        kept.want(Bundled::Minio).unwrap();
+        kept.want(Bundled::Minio).unwrap();
+        assert_eq!(directory.keep(4321, None).unwrap().stores, stores(Bundled::Versitygw, Some(Bundled::Minio)));
+        kept.choose(Bundled::Minio).unwrap();
+        assert_eq!(
+            directory.keep(4321, Some(Bundled::Minio)).unwrap().stores,
+            stores(Bundled::Minio, Some(Bundled::Versitygw))
+        );
+        kept.forget_other().unwrap();
+        assert_eq!(Kept::read(dir.path()).unwrap().stores, stores(Bundled::Minio, None));
+    }
+
+    #[test]
+    fn a_directory_from_before_the_choice_stays_with_minio() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("minio")).unwrap();
+        let directory = Directory::open(dir.path()).unwrap();
+        assert!(directory.keep(4321, Some(Bundled::Versitygw)).is_err());
+        assert_eq!(directory.keep(4321, None).unwrap().stores.chosen, Bundled::Minio);
+    }
+
+    #[test]
     fn lost_secrets_are_not_made_anew_beside_data() {
         let dir = tempfile::tempdir().unwrap();
         let directory = Directory::open(dir.path()).unwrap();
-        directory.keep(4321).unwrap();
+        directory.keep(4321, None).unwrap();
         fs::create_dir(dir.path().join("postgres")).unwrap();
         fs::remove_file(dir.path().join("secrets/root_key")).unwrap();
-        let refusal = directory.keep(4321).err().unwrap().to_string();
+        let refusal = directory.keep(4321, None).err().unwrap().to_string();
         assert!(refusal.contains("Restore its directory `secrets`"), "{refusal}");
     }
 

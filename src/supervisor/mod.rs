@@ -1,27 +1,35 @@
-//! `renderkeep up`: Postgres and MinIO as children of this process, below one data directory.
+//! `renderkeep up`: Postgres and the store as children of this process, below one data directory.
 //!
 //! Only this module starts processes. No child outlives us, even when we are killed with -9: each is started through our
 //! own binary (`launcher`), which asks the kernel to signal it when its parent thread ends. That thread is `children`,
-//! which lives until both have stopped.
+//! which lives until all have stopped.
 
-use std::{path::Path, thread};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    thread,
+};
 
+use futures::future::join_all;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::{config, platform::telemetry::Notices};
+use crate::{
+    config::{self, Bundled, Supervisor},
+    platform::telemetry::Notices,
+};
 
 mod child;
 mod directory;
 pub mod launcher;
-mod minio;
 mod postgres;
 mod privileges;
 pub mod proxies;
 pub mod ready;
+mod store;
 mod way;
 
-pub use directory::{Directory, Kept, Ports};
+pub use directory::{Directory, Kept, Ports, Stores};
 pub use privileges::drop_root;
 
 /// Why it does not start: one sentence for people and what they can do.
@@ -43,10 +51,12 @@ impl Refusal {
 }
 
 /// The children's process numbers; none while one is being started again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Pids {
     pub postgres: Option<u32>,
-    pub minio: Option<u32>,
+    /// Under the name of each store that runs.
+    #[serde(flatten)]
+    pub stores: BTreeMap<&'static str, Option<u32>>,
 }
 
 /// The running children.
@@ -57,7 +67,7 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Starts both and returns when both answer. Cancelling `stop` while they start ends them again.
+    /// Starts all and returns when all answer. Cancelling `stop` while they start ends them again.
     pub async fn start(
         kept: &Kept,
         config: &config::Config,
@@ -65,16 +75,18 @@ impl Tree {
         stop: &CancellationToken,
     ) -> Result<Self, Refusal> {
         let postgres = postgres::plan(kept, config)?;
-        let minio = minio::plan(kept, config)?;
+        let stores = kept.stores.all().map(|kind| store::plan(kept, kind, &config.supervisor));
+        let stores = stores.collect::<Result<Vec<_>, _>>()?;
         let (pids_sender, pids) = watch::channel(Pids::default());
         let (started_sender, started) = oneshot::channel();
         let (ended_sender, ended) = oneshot::channel();
         // Not a child of the caller's token: the server stops first, and only then its children.
         let (starting, stopping) = (stop.clone(), CancellationToken::new());
         let watch = child::Watch { pids: pids_sender, notices };
+        let plan = Plan { postgres, stores, data: kept.path().to_owned(), settings: config.supervisor.clone() };
         let running = stopping.clone();
         let work = move || {
-            let outcome = children(postgres, minio, &watch, starting, running, started_sender);
+            let outcome = children(&plan, &watch, starting, running, started_sender);
             if let Err(error) = outcome {
                 tracing::error!(%error, "the children's thread could not be started");
             }
@@ -90,20 +102,27 @@ impl Tree {
                 let _ = ended.await;
                 Err(refusal)
             }
-            Err(_) => Err(Refusal::new("Postgres and MinIO could not be watched. Start again.")),
+            Err(_) => Err(Refusal::new("Postgres and the store could not be watched. Start again.")),
         }
     }
 
-    /// Stops MinIO, then Postgres, and returns when both are gone.
+    /// Stops the store, then Postgres, and returns when both are gone.
     pub async fn stop(self) {
         self.stop.cancel();
         let _ = self.ended.await;
     }
 }
 
-fn children(
+struct Plan {
     postgres: postgres::Plan,
-    minio: minio::Plan,
+    /// Those that run from the start; more may follow.
+    stores: Vec<store::Plan>,
+    data: PathBuf,
+    settings: Supervisor,
+}
+
+fn children(
+    plan: &Plan,
     watch: &child::Watch,
     starting: CancellationToken,
     running: CancellationToken,
@@ -111,12 +130,15 @@ fn children(
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let both = tokio::join!(postgres.start(watch, &starting), minio.start(watch, &starting));
-        let (first, second) = match both {
-            (Ok(first), Ok(second)) => (first, second),
-            (first, second) => {
-                let refusal = first.as_ref().err().or(second.as_ref().err()).map(|refusal| Refusal(refusal.0.clone()));
-                for child in [second, first].into_iter().flatten() {
+        let stores = join_all(plan.stores.iter().map(|store| store.start(watch, &starting)));
+        let (postgres, stores) = tokio::join!(plan.postgres.start(watch, &starting), stores);
+        let refusals =
+            postgres.as_ref().err().into_iter().chain(stores.iter().filter_map(|store| store.as_ref().err()));
+        let refusal = refusals.map(|refusal| Refusal(refusal.0.clone())).next();
+        let postgres = match (refusal, postgres) {
+            (None, Ok(postgres)) => postgres,
+            (refusal, postgres) => {
+                for child in stores.into_iter().chain([postgres]).flatten() {
                     child.end().await;
                 }
                 let _ = started.send(Err(refusal.unwrap_or_else(|| Refusal::new("The children did not start."))));
@@ -124,18 +146,23 @@ fn children(
             }
         };
         let _ = started.send(Ok(()));
+        let mut first: Vec<_> = plan.stores.iter().zip(stores.into_iter().flatten()).collect();
+        let mut take = |kind| first.iter().position(|(plan, _)| plan.kind == kind).map(|at| first.swap_remove(at));
+        let followed = Bundled::ALL
+            .map(|kind| store::follow(kind, take(kind), &plan.data, &plan.settings, watch, &running))
+            .into_iter();
         let last = CancellationToken::new();
-        let store = async {
-            second.keep(async || minio.answers().await, watch, &running).await;
+        let stores = async {
+            join_all(followed).await;
             last.cancel();
         };
-        tokio::join!(store, first.keep(async || postgres.answers().await, watch, &last));
+        tokio::join!(stores, postgres.keep(async || plan.postgres.answers().await, watch, &last));
     });
     Ok(())
 }
 
 /// Whether a name can be found on the search path of programs.
-fn on_path(program: &str) -> Option<std::path::PathBuf> {
+fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|directory| directory.join(program)).find(|candidate| candidate.is_file())
 }

@@ -9,7 +9,7 @@ use std::{
 
 use nix::unistd::{Gid, Uid, User, geteuid, setgid, setgroups, setuid};
 
-use super::{Refusal, minio, way};
+use super::{Refusal, store, way};
 
 /// Does nothing for an ordinary user. Must be called while there is one thread only.
 pub fn drop_root(data: &Path) -> Result<(), Refusal> {
@@ -18,7 +18,7 @@ pub fn drop_root(data: &Path) -> Result<(), Refusal> {
     }
     let user = choose(data)?;
     hand_over(data, &user)?;
-    let needed: Vec<_> = [data.to_owned()].into_iter().chain(minio::places()).collect();
+    let needed: Vec<_> = [data.to_owned()].into_iter().chain(store::places()).collect();
     way::open(&needed, user.uid, user.gid).map_err(|error| {
         Refusal::new(format!(
             "{} lies below a directory that {} may not enter ({error}). Choose a data directory elsewhere, such as \

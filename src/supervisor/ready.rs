@@ -7,7 +7,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{Pids, Ports, Refusal, directory::write_json};
+use super::{Kept, Pids, Ports, Refusal, directory::write_json};
 
 #[derive(Clone, Debug, Serialize)]
 pub struct Ready {
@@ -35,6 +35,14 @@ pub struct Owner {
 const NAME: &str = "ready.json";
 
 impl Ready {
+    /// Names the children that run, and where.
+    pub fn follow(&mut self, kept: &Kept, pids: &Pids) {
+        // Read anew: a store that came later has got its port since.
+        let mut ports = Kept::read(kept.path()).map_or_else(|_| kept.ports.clone(), |now| now.ports);
+        ports.stores.retain(|kind, _| pids.stores.contains_key(kind.as_str()));
+        (self.ports, self.pids) = (ports, pids.clone());
+    }
+
     /// Replaces the file in one step; nobody reads half of it.
     pub fn write(&self, run: &Path) -> Result<(), Refusal> {
         write_json(&run.join(NAME), self)

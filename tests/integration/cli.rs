@@ -128,8 +128,10 @@ fn the_version_is_told_to_people_and_to_programs() {
 #[test]
 fn help_names_every_command_and_is_a_result() {
     let help = run(&["--help"]);
-    let documented =
-        ["up", "serve", "token", "user", "config", "keys", "audit", "ca", "migrate", "doctor", "openapi", "version"];
+    let documented = [
+        "up", "serve", "token", "user", "config", "keys", "storage", "audit", "ca", "migrate", "doctor", "openapi",
+        "version",
+    ];
     let offered: Vec<_> = help.done().lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).collect();
     assert_eq!(
         offered.into_iter().filter(|word| !word.is_empty() && !word.starts_with('-')).collect::<Vec<_>>(),

@@ -14,7 +14,7 @@ use renderkeep::{
         Platform,
         db::DbError,
         keyring::{Epochs, Keyring, KeyringError, OwnerKind, RootKey, jobs, status},
-        storage::{Storage, StorageError, collect, stream_of},
+        storage::{Storage, StorageError, Stores, collect, stream_of},
     },
 };
 use uuid::Uuid;
@@ -52,7 +52,7 @@ async fn owner(app: &Platform) -> (Uuid, ObjectId) {
 
 /// From the same store, with keys that were opened anew.
 async fn read(test: &TestPlatform, keys: &Keyring, object: ObjectId) -> Result<String, StorageError> {
-    let storage = Storage::new(test.store.clone(), keys.clone());
+    let storage = Storage::new(Stores::first(keys.clone(), test.store.clone()), keys.clone());
     let bytes = collect(storage.get(&test.platform.db, object, None).await?.stream, 100).await?;
     Ok(String::from_utf8(bytes.to_vec()).unwrap())
 }

@@ -15,6 +15,7 @@ mod keyring;
 mod ledger;
 mod library;
 mod migrations;
+mod moving;
 mod openapi;
 mod organisation;
 mod pictures;

@@ -13,7 +13,10 @@ use nix::{
 };
 use serde_json::{Value, json};
 
-use crate::support::up::{Place, eventually};
+use crate::support::{
+    app::Client,
+    up::{Place, eventually},
+};
 
 fn pid(ready: &Value, part: &str) -> i32 {
     ready["pids"][part].as_i64().and_then(|pid| pid.try_into().ok()).unwrap_or_default()
@@ -105,6 +108,51 @@ fn a_life_below_one_directory() {
     assert_eq!(third["ports"], first["ports"]);
     up.signal(Signal::SIGINT);
     assert_eq!(up.end(), Some(0));
+}
+
+/// With the other store: what people make is there after a restart, the store comes back when it dies, and nobody swaps it
+/// by a setting.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_versitygw_it_stores_restarts_and_reads_back() {
+    let place = Place::new();
+    let mut up = place.up_with(&["--store", "versitygw"], &[]);
+    let first = place.ready(&mut up, |_| true);
+    assert!(lives(pid(&first, "versitygw")) && first["ports"]["versitygw"].is_u64(), "{first}");
+    assert!(first["pids"].get("minio").is_none() && first["ports"].get("minio").is_none(), "{first}");
+    assert!(!place.path().join("minio").exists());
+
+    let mail = first["owner"]["mail"].as_str().unwrap();
+    let made = place.run(&["token", "create", "--person", mail], &[]);
+    let token = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+    let client = Client::of(first["url"].as_str().unwrap(), Some(token));
+    let wanted = json!({"model": "demo/painter", "prompt": "a lighthouse", "size": "512x512", "seed": 7});
+    let accepted = client.post("/api/v1/generations", &wanted).await.json();
+    let done = client.wait(accepted["id"].as_str().unwrap()).await;
+    assert_eq!(done["state"], "succeeded", "{done}");
+    let content = format!("/api/v1/assets/{}/content", done["outputs"][0]["asset"].as_str().unwrap());
+    let picture = client.get(&content).await.body;
+    assert!(picture.starts_with(b"\x89PNG"));
+
+    let dead = pid(&first, "versitygw");
+    kill(Pid::from_raw(dead), Signal::SIGKILL).unwrap();
+    place.ready(&mut up, |ready| ![0, dead].contains(&pid(ready, "versitygw")));
+    up.signal(Signal::SIGTERM);
+    assert_eq!(up.end(), Some(0));
+    assert_eq!(processes_of(&place), [""; 0]);
+
+    refused(&place.run(&["up", "--store", "minio"], &[]), "Start it without that, and move them");
+    refused(&place.run(&["up"], &[("RENDERKEEP__STORAGE__BUNDLED", "minio")]), "renderkeep storage copy");
+    refused(&place.run(&["up"], &[("RENDERKEEP__STORAGE__BUNDLED", "files")]), "minio and versitygw");
+
+    // The choice is kept, so it need not be said again.
+    let mut up = place.up(&[]);
+    let again = place.ready(&mut up, |_| true);
+    assert_eq!(again["ports"], first["ports"]);
+    assert_eq!(client.get(&content).await.body, picture);
+
+    up.signal(Signal::SIGKILL);
+    up.end();
+    eventually("the end of the children", || processes_of(&place).is_empty().then_some(()));
 }
 
 #[test]

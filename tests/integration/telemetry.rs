@@ -17,11 +17,11 @@ use crate::support::platform;
 #[tokio::test]
 async fn a_server_is_ready_until_a_part_goes_and_says_which() {
     let mut test = platform().await;
-    let report = probe(&test.platform.db, test.platform.storage.store()).await;
+    let report = probe(&test.platform.db, test.platform.storage.stores().answer(&test.platform.db)).await;
     assert!(report.ready(), "{report:?}");
     assert_eq!(report.parts.iter().map(|part| part.name).collect::<Vec<_>>(), ["database", "store"]);
     test.platform.db = Db::new("postgres://nobody@%2Fnowhere/none", 1).unwrap();
-    let report = probe(&test.platform.db, test.platform.storage.store()).await;
+    let report = probe(&test.platform.db, test.platform.storage.stores().answer(&test.platform.db)).await;
     assert!(!report.ready());
     assert_eq!(report.parts.iter().map(|part| part.up).collect::<Vec<_>>(), [false, true]);
 }

@@ -11,6 +11,7 @@ use crate::{
         ctx::Ctx,
         money::Money,
     },
+    config::Bundled,
     console::pages::views::{Health, HealthPart, OverviewPage, Waiting},
     ledger::{self, model::Subject},
     organisation,
@@ -57,15 +58,16 @@ pub async fn overview_page(guard: Guard<HealthRead>, frame: PageFrame) -> Result
 }
 
 async fn parts(ctx: &Ctx, app: &Platform) -> Result<Vec<HealthPart>, Problem> {
-    let report = probe(&app.db, app.storage.store()).await;
+    let report = probe(&app.db, app.storage.stores().answer(&app.db)).await;
     let notices = app.notices.all();
+    let store = app.config.storage.bundled.map_or("S3", Bundled::title);
     let mut parts: Vec<HealthPart> = report
         .parts
         .iter()
         .map(|part| {
             let (name, about) = match part.name {
                 "database" => ("Database", "PostgreSQL"),
-                "store" => ("Picture store", "S3"),
+                "store" => ("Picture store", store),
                 other => (other, ""),
             };
             let restarts = notices.iter().find(|(of, _)| *of == part.name).map(|(_, sentence)| sentence.clone());

@@ -13,6 +13,8 @@ pub fn of_action(action: &str) -> String {
         "tokens.revoke" => "API token revoked",
         "organisation.found" => "Organisation founded",
         "keys.rotate" => "Root key changed",
+        "storage.switch" => "Switched to another store",
+        "storage.empty" => "Old store emptied",
         "people.add" => "Person added",
         "people.deactivate" => "Person deactivated",
         "people.reactivate" => "Person reactivated",

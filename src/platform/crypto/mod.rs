@@ -92,6 +92,8 @@ pub enum Purpose {
     FirstPassword,
     /// What the audit log's checkpoints are signed with.
     AuditSigning,
+    /// Addresses and credentials of stores.
+    StoreSettings,
 }
 
 impl Purpose {
@@ -109,6 +111,7 @@ impl Purpose {
             Self::Throttle => b"renderkeep throttle v1",
             Self::FirstPassword => b"renderkeep first password v1",
             Self::AuditSigning => b"renderkeep audit signing v1",
+            Self::StoreSettings => b"renderkeep store settings v1",
         }
     }
 }

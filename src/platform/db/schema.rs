@@ -367,6 +367,9 @@ diesel::table! {
         state -> Text,
         owner_id -> Uuid,
         sealed_key -> Binary,
+        store_id -> Integer,
+        copy_store_id -> Nullable<Integer>,
+        copying_until -> Nullable<Timestamptz>,
         bytes -> Nullable<BigInt>,
         sha256 -> Nullable<Binary>,
         created_at -> Timestamptz,
@@ -504,6 +507,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    stores (id) {
+        id -> Integer,
+        name -> Nullable<Text>,
+        settings -> Nullable<Binary>,
+        current -> Bool,
+        in_use -> Bool,
+    }
+}
+
+diesel::table! {
     workspace_members (workspace_id, person_id) {
         workspace_id -> Uuid,
         person_id -> Uuid,
@@ -585,6 +598,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     schedule,
     sessions,
     sign_in_failures,
+    stores,
     workspace_members,
     workspaces,
 );

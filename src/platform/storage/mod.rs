@@ -1,13 +1,15 @@
 //! Stored objects: bytes under generated names, with a row for each before it exists.
 //!
 //! `ObjectStore` is what a store can do, `minio` and `memory` are two of them, and `Storage` is what rooms use: it keeps
-//! the table `objects` and seals each object before the store sees it.
+//! the table `objects` and seals each object before the store sees it. There may be several stores: each row says where
+//! its bytes lie, `stores` knows how each is reached, `moving` moves objects, `verify` looks whether all is there.
 
 use std::{ops::Range, pin::Pin};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
+use uuid::Uuid;
 
 use super::crypto::CryptoError;
 use crate::base::{
@@ -18,10 +20,14 @@ use crate::base::{
 pub mod durable;
 pub mod memory;
 pub mod minio;
+pub mod moving;
 mod objects;
 pub mod sealed;
+mod stores;
+pub mod verify;
 
 pub use objects::{DATA_MAP, Object, Storage, Stored};
+pub use stores::{Place, StoreId, Stores, StoresError, list, name_of};
 
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, StorageError>> + Send>>;
 
@@ -94,6 +100,11 @@ pub trait ObjectStore: Send + Sync {
     async fn delete(&self, id: ObjectId) -> Result<(), StorageError>;
     /// Ids in ascending order, after `after`, at most `limit`.
     async fn list(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<ObjectId>, StorageError>;
+}
+
+/// Whether it answers: asked for an object that is never there, because an answer is an answer.
+pub async fn answers(store: &dyn ObjectStore) -> Result<(), StorageError> {
+    store.head(Uuid::nil().into()).await.map(drop)
 }
 
 /// Bytes that are in memory already, as a stream.

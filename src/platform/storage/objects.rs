@@ -3,6 +3,8 @@
 //! A row is a lease. While bytes arrive it is renewed; when they are stored, a room has a few minutes to claim the object
 //! in the transaction that makes use of it; an object that is given up is due at once. `sweep` deletes the bytes and then
 //! the row of whatever is due, so that neither a crash nor a failed request leaves anything behind.
+//!
+//! The row also says in which store the bytes are, and where a copy is while objects move (`moving`).
 
 use std::{
     ops::Range,
@@ -10,7 +12,7 @@ use std::{
     time::Duration as Wait,
 };
 
-use chrono::Duration;
+use chrono::{DateTime, Duration, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use futures::StreamExt;
@@ -18,7 +20,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{
-    ByteStream, ObjectStore, StorageError,
+    ByteStream, StorageError, StoreId, Stores,
     sealed::{self, ObjectKey},
 };
 use crate::{
@@ -30,23 +32,26 @@ use crate::{
     },
     platform::{
         crypto::CryptoError,
-        db::{Db, Tx, schema::objects::dsl as t},
+        db::{
+            Db, Tx,
+            schema::{objects::dsl as t, stores::dsl as stores},
+        },
         keyring::Keyring,
     },
 };
 
 /// How long a row outlives the last sign of the upload that it belongs to.
-const LEASE: Duration = Duration::minutes(2);
+pub(super) const LEASE: Duration = Duration::minutes(2);
 const RENEWAL: Wait = Wait::from_secs(30);
 /// How long a stored object waits for a room to claim it.
-const CLAIM_WITHIN: Duration = Duration::minutes(10);
+pub(super) const CLAIM_WITHIN: Duration = Duration::minutes(10);
 /// Objects of one round of the sweep.
 const SWEPT_AT_ONCE: i64 = 200;
 
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct Storage {
-    store: Arc<dyn ObjectStore>,
+    stores: Stores,
     keys: Keyring,
 }
 
@@ -66,13 +71,13 @@ pub struct Object {
 }
 
 impl Storage {
-    pub fn new(store: Arc<dyn ObjectStore>, keys: Keyring) -> Self {
-        Self { store, keys }
+    pub fn new(stores: Stores, keys: Keyring) -> Self {
+        Self { stores, keys }
     }
 
-    /// The store below, for checks of its health.
-    pub fn store(&self) -> &dyn ObjectStore {
-        self.store.as_ref()
+    /// The stores below.
+    pub fn stores(&self) -> &Stores {
+        &self.stores
     }
 
     /// Stores the stream, of known or unknown length, for `owner`. Unless a room claims the object it is swept.
@@ -87,17 +92,25 @@ impl Storage {
         let id = ObjectId::new(clock);
         let key: [u8; 32] = random::bytes().map_err(CryptoError::from)?;
         let sealed_key = self.keys.of(&mut *db.read().await?, owner).await?.seal_key(id.uuid(), &key)?;
-        open_row(db, clock, id, owner, &sealed_key).await?;
+        let store = open_row(db, clock, id, owner, &sealed_key).await?;
         let key = ObjectKey::new(&key, owner, id)?;
-        let stored = self.fill(db, clock, id, sealing(bytes, key, length)).await;
+        let stored = self.fill(db, clock, id, store, sealing(bytes, key, length)).await;
         if stored.is_err() {
             self.remove(db, id).await;
         }
         stored
     }
 
-    async fn fill(&self, db: &Db, clock: &Clock, id: ObjectId, sealing: Sealing) -> Result<Stored, StorageError> {
-        let put = self.store.put(id, sealing.stream, sealing.length);
+    async fn fill(
+        &self,
+        db: &Db,
+        clock: &Clock,
+        id: ObjectId,
+        store: StoreId,
+        sealing: Sealing,
+    ) -> Result<Stored, StorageError> {
+        let store = self.stores.of(db, store).await?;
+        let put = store.put(id, sealing.stream, sealing.length);
         let in_store = tokio::select! {
             bytes = put => bytes?,
             lost = keep_row(db, clock, id) => return Err(lost),
@@ -120,43 +133,74 @@ impl Storage {
         let removed = async {
             let unclaimed = t::objects.find(id.uuid()).filter(t::keep_until.is_not_null());
             // Pending again, so that nobody can claim it any more.
-            let given_up =
-                diesel::update(unclaimed).set(t::state.eq("pending")).execute(&mut *db.read().await?).await?;
-            if given_up == 1 {
-                self.store.delete(id).await?;
-                forget_row(db, id).await?;
+            let given_up: Option<Due> = diesel::update(unclaimed.filter(t::copying_until.is_null()))
+                .set(t::state.eq("pending"))
+                .returning(Due::as_select())
+                .get_result(&mut *db.read().await?)
+                .await
+                .optional()?;
+            match given_up {
+                Some(due) => self.delete(db, due).await,
+                None => Ok(()),
             }
-            Ok::<_, StorageError>(())
         };
         if let Err(error) = removed.await {
             tracing::warn!(object = %id, error = %crate::base::error::chain(&error), "left to the sweep");
         }
     }
 
+    /// Bytes wherever they are, then the row.
+    async fn delete(&self, db: &Db, due: Due) -> Result<(), StorageError> {
+        let id = ObjectId::from(due.id);
+        for store in [Some(due.store_id), due.copy_store_id].into_iter().flatten() {
+            self.stores.of(db, store).await?.delete(id).await?;
+        }
+        forget_row(db, id).await
+    }
+
     /// Streams an object or a part of it. What was changed in the store ends in an error, and none of it is passed on.
     pub async fn get(&self, db: &Db, id: ObjectId, range: Option<Range<u64>>) -> Result<Object, StorageError> {
-        let facts = facts(db, id).await?;
-        let owner = self.keys.of(&mut *db.read().await?, facts.owner).await?;
-        let key = owner.open_key(id.uuid(), &facts.sealed_key).map_err(|_| StorageError::Damaged(id))?;
-        let (bytes, key) = (facts.bytes, ObjectKey::new(&key, facts.owner, id)?);
+        let before = facts(db, id).await?;
+        match self.read(db, id, &before, range.clone()).await {
+            // It may have moved, and been deleted where it was, between the look at its row and the look into the store.
+            Err(StorageError::Missing(_)) => match facts(db, id).await? {
+                now if now.store_id != before.store_id => self.read(db, id, &now, range).await,
+                _ => Err(StorageError::Missing(id)),
+            },
+            read => read,
+        }
+    }
+
+    async fn read(
+        &self,
+        db: &Db,
+        id: ObjectId,
+        facts: &Facts,
+        range: Option<Range<u64>>,
+    ) -> Result<Object, StorageError> {
+        let (bytes, key) = (facts.bytes, self.key(db, id, facts).await?);
+        let store = self.stores.of(db, facts.store_id).await?;
         let stream = match range {
             Some(range) if range.start > range.end || range.end > bytes => return Err(StorageError::Damaged(id)),
             Some(range) => {
                 let part = sealed::sealed_range(bytes, &range);
-                sealed::open_range(self.store.get(id, Some(part)).await?, key, bytes, range)
+                sealed::open_range(store.get(id, Some(part)).await?, key, bytes, range)
             }
-            None => sealed::open(self.store.get(id, None).await?, key, bytes),
+            None => sealed::open(store.get(id, None).await?, key, bytes),
         };
         Ok(Object { bytes, stream })
+    }
+
+    pub(super) async fn key(&self, db: &Db, id: ObjectId, facts: &Facts) -> Result<ObjectKey, StorageError> {
+        let owner = self.keys.of(&mut *db.read().await?, facts.owner).await?;
+        let key = owner.open_key(id.uuid(), &facts.sealed_key).map_err(|_| StorageError::Damaged(id))?;
+        ObjectKey::new(&key, facts.owner, id)
     }
 
     /// Keeps the object for good, in the transaction that starts to use it.
     pub async fn claim(tx: &mut Tx, clock: &Clock, id: ObjectId) -> Result<(), StorageError> {
         let waiting = t::objects.find(id.uuid()).filter(t::state.eq("stored")).filter(t::keep_until.gt(clock.now()));
-        let claimed = diesel::update(waiting)
-            .set(t::keep_until.eq(None::<chrono::DateTime<chrono::Utc>>))
-            .execute(&mut **tx)
-            .await?;
+        let claimed = diesel::update(waiting).set(t::keep_until.eq(None::<DateTime<Utc>>)).execute(&mut **tx).await?;
         if claimed == 1 { Ok(()) } else { Err(StorageError::Missing(id)) }
     }
 
@@ -171,31 +215,40 @@ impl Storage {
         let mut swept = 0;
         loop {
             let due = retract_due(db, clock).await?;
-            for id in &due {
-                self.store.delete(*id).await?;
-                forget_row(db, *id).await?;
-            }
-            swept += due.len();
             if due.is_empty() {
                 return Ok(swept);
+            }
+            swept += due.len();
+            for one in due {
+                self.delete(db, one).await?;
             }
         }
     }
 }
 
-async fn open_row(db: &Db, clock: &Clock, id: ObjectId, owner: Uuid, sealed_key: &[u8]) -> Result<(), StorageError> {
+/// Returns the store that takes new objects now.
+async fn open_row(
+    db: &Db,
+    clock: &Clock,
+    id: ObjectId,
+    owner: Uuid,
+    sealed_key: &[u8],
+) -> Result<StoreId, StorageError> {
     let now = clock.now();
-    diesel::insert_into(t::objects)
+    let current = stores::stores.filter(stores::current).select(stores::id).single_value().assume_not_null();
+    let store = diesel::insert_into(t::objects)
         .values((
             t::id.eq(id.uuid()),
             t::owner_id.eq(owner),
             t::sealed_key.eq(sealed_key),
             t::created_at.eq(now),
             t::keep_until.eq(now + LEASE),
+            t::store_id.eq(current),
         ))
-        .execute(&mut *db.read().await?)
+        .returning(t::store_id)
+        .get_result(&mut *db.read().await?)
         .await?;
-    Ok(())
+    Ok(store)
 }
 
 /// Renews the row's lease for as long as it is polled; ends only when the row is lost.
@@ -234,20 +287,31 @@ async fn close_row(db: &Db, clock: &Clock, stored: &Stored) -> Result<Stored, St
     if closed == 1 { Ok(*stored) } else { Err(StorageError::Missing(stored.id)) }
 }
 
-/// Takes due objects out of reach, so that none can be claimed while its bytes are being deleted.
-async fn retract_due(db: &Db, clock: &Clock) -> Result<Vec<ObjectId>, StorageError> {
+/// An object to be deleted, and where its bytes may be.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = crate::platform::db::schema::objects)]
+struct Due {
+    id: Uuid,
+    store_id: StoreId,
+    copy_store_id: Option<StoreId>,
+}
+
+/// Takes due objects out of reach, so that none can be claimed while its bytes are being deleted. One that is being copied
+/// waits until the copy has its place.
+async fn retract_due(db: &Db, clock: &Clock) -> Result<Vec<Due>, StorageError> {
     let mut conn = db.read().await?;
+    let uncopied = || t::copying_until.is_null().or(t::copying_until.le(clock.now()).assume_not_null());
     let due: Vec<Uuid> = t::objects
         .filter(t::keep_until.le(clock.now()))
+        .filter(uncopied())
         .order(t::keep_until)
         .limit(SWEPT_AT_ONCE)
         .select(t::id)
         .load(&mut *conn)
         .await?;
-    let still_due = t::objects.filter(t::id.eq_any(&due)).filter(t::keep_until.le(clock.now()));
-    let retracted: Vec<Uuid> =
-        diesel::update(still_due).set(t::state.eq("pending")).returning(t::id).get_results(&mut *conn).await?;
-    Ok(retracted.into_iter().map(ObjectId::from).collect())
+    let still_due = t::objects.filter(t::id.eq_any(&due)).filter(t::keep_until.le(clock.now())).filter(uncopied());
+    let retracted = diesel::update(still_due).set(t::state.eq("pending")).returning(Due::as_select());
+    Ok(retracted.get_results(&mut *conn).await?)
 }
 
 async fn forget_row(db: &Db, id: ObjectId) -> Result<(), StorageError> {
@@ -256,23 +320,48 @@ async fn forget_row(db: &Db, id: ObjectId) -> Result<(), StorageError> {
     Ok(())
 }
 
-struct Facts {
-    bytes: u64,
-    owner: Uuid,
-    sealed_key: Vec<u8>,
+/// What the row of a stored object says.
+pub(super) struct Facts {
+    pub bytes: u64,
+    pub sha256: Vec<u8>,
+    pub owner: Uuid,
+    pub sealed_key: Vec<u8>,
+    pub store_id: StoreId,
+    pub copy_store_id: Option<StoreId>,
+    pub keep_until: Option<DateTime<Utc>>,
 }
 
-async fn facts(db: &Db, id: ObjectId) -> Result<Facts, StorageError> {
-    let row: Option<(Option<i64>, Uuid, Vec<u8>)> = t::objects
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = crate::platform::db::schema::objects)]
+struct FactsRow {
+    bytes: Option<i64>,
+    sha256: Option<Vec<u8>>,
+    owner_id: Uuid,
+    sealed_key: Vec<u8>,
+    store_id: StoreId,
+    copy_store_id: Option<StoreId>,
+    keep_until: Option<DateTime<Utc>>,
+}
+
+pub(super) async fn facts(db: &Db, id: ObjectId) -> Result<Facts, StorageError> {
+    let row: Option<FactsRow> = t::objects
         .find(id.uuid())
         .filter(t::state.eq("stored"))
-        .select((t::bytes, t::owner_id, t::sealed_key))
+        .select(FactsRow::as_select())
         .first(&mut *db.read().await?)
         .await
         .optional()?;
-    let (bytes, owner, sealed_key) = row.ok_or(StorageError::Missing(id))?;
-    let bytes = bytes.and_then(|bytes| u64::try_from(bytes).ok()).ok_or(StorageError::Damaged(id))?;
-    Ok(Facts { bytes, owner, sealed_key })
+    let row = row.ok_or(StorageError::Missing(id))?;
+    let bytes = row.bytes.and_then(|bytes| u64::try_from(bytes).ok()).ok_or(StorageError::Damaged(id))?;
+    Ok(Facts {
+        bytes,
+        sha256: row.sha256.unwrap_or_default(),
+        owner: row.owner_id,
+        sealed_key: row.sealed_key,
+        store_id: row.store_id,
+        copy_store_id: row.copy_store_id,
+        keep_until: row.keep_until,
+    })
 }
 
 /// An object on its way into the store.
@@ -302,16 +391,33 @@ fn sealing(plain: ByteStream, key: ObjectKey, length: Option<u64>) -> Sealing {
     Sealing { stream: sealed::seal(Box::pin(counted), key), length: length.map(sealed::sealed_length), tally }
 }
 
-pub const DATA_MAP: &[Table] = &[Table {
-    name: "objects",
-    columns: &[
-        Column::withheld("id", Category::Reference),
-        Column::operational("state", Retention::WithOwner),
-        Column::withheld("owner_id", Category::Reference),
-        Column::withheld("sealed_key", Category::Credential).sealed(),
-        Column::withheld("bytes", Category::Content),
-        Column::withheld("sha256", Category::Content),
-        Column::withheld("created_at", Category::Activity),
-        Column::operational("keep_until", Retention::WithOwner),
-    ],
-}];
+const STORES: Retention = Retention::Forever("objects are found by it");
+
+pub const DATA_MAP: &[Table] = &[
+    Table {
+        name: "stores",
+        columns: &[
+            Column::operational("id", STORES),
+            Column::operational("name", STORES),
+            Column::operational("settings", STORES).sealed(),
+            Column::operational("current", STORES),
+            Column::operational("in_use", STORES),
+        ],
+    },
+    Table {
+        name: "objects",
+        columns: &[
+            Column::withheld("id", Category::Reference),
+            Column::operational("state", Retention::WithOwner),
+            Column::withheld("owner_id", Category::Reference),
+            Column::withheld("sealed_key", Category::Credential).sealed(),
+            Column::withheld("bytes", Category::Content),
+            Column::withheld("sha256", Category::Content),
+            Column::withheld("created_at", Category::Activity),
+            Column::operational("keep_until", Retention::WithOwner),
+            Column::operational("store_id", Retention::WithOwner),
+            Column::operational("copy_store_id", Retention::WithOwner),
+            Column::operational("copying_until", Retention::WithOwner),
+        ],
+    },
+];

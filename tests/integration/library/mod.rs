@@ -15,7 +15,10 @@ use renderkeep::{
         model::{Asset, AssetKind, NewAsset, Place},
         ops,
     },
-    platform::{Platform, storage::stream_of},
+    platform::{
+        Platform,
+        storage::{ObjectStore, stream_of},
+    },
 };
 
 use crate::support::{TestPlatform, postgres};
@@ -72,7 +75,7 @@ async fn add(app: &Platform, ctx: &Ctx, kind: AssetKind, bytes: Vec<u8>) -> Resu
 
 /// Rows of `objects` and objects in the store.
 async fn left(test: &TestPlatform) -> (i64, usize) {
-    (count(test, "objects").await, test.platform.storage.store().list(None, 1000).await.unwrap().len())
+    (count(test, "objects").await, test.store.list(None, 1000).await.unwrap().len())
 }
 
 async fn count(test: &TestPlatform, table: &str) -> i64 {

@@ -6,7 +6,7 @@ use renderkeep::{
     base::ids::{ObjectId, PersonId, WorkspaceId},
     platform::{
         Platform,
-        storage::{Storage, StorageError, bounded, collect, stream_of},
+        storage::{ObjectStore, Storage, StorageError, bounded, collect, stream_of},
     },
 };
 use uuid::Uuid;
@@ -115,7 +115,7 @@ async fn an_upload_that_died_is_swept_and_a_living_one_is_not() {
 #[tokio::test]
 async fn what_was_changed_in_the_store_is_damaged() {
     let test = platform().await;
-    let store = test.platform.storage.store();
+    let store = test.store.as_ref();
     let (id, other) = (put(&test, "mild").await, put(&test, "mild").await);
     let held = async |id| collect(store.get(id, None).await.unwrap(), 1000).await.unwrap();
     let (sealed, of_another) = (held(id).await, held(other).await);
@@ -141,7 +141,7 @@ async fn what_was_changed_in_the_store_is_damaged() {
 async fn the_store_holds_nothing_readable_and_the_database_no_open_key() {
     let test = platform().await;
     let id = put(&test, "a lighthouse above a calm sea").await;
-    let held = collect(test.platform.storage.store().get(id, None).await.unwrap(), 1000).await.unwrap();
+    let held = collect(test.store.get(id, None).await.unwrap(), 1000).await.unwrap();
     let readable = |bytes: &[u8]| bytes.windows(10).any(|part| part == b"lighthouse");
     assert!(!readable(&held) && held.starts_with(b"RKSEAL"));
 

@@ -1,6 +1,7 @@
 //! What only shows on a real connection.
 
 use image::ImageFormat;
+use renderkeep::platform::storage::ObjectStore;
 
 use super::picture;
 use crate::support::app::TestApp;
@@ -38,7 +39,7 @@ async fn who_sends_too_much_gets_to_see_why() {
     let chunked = owner.request("POST", "/api/v1/assets").header("content-type", "image/png").body(chunked);
     assert_eq!(owner.send(chunked).await.code(), "request.too_large");
     assert_eq!(owner.upload("long.png", long).await.code(), "request.too_large");
-    assert!(app.platform.storage.store().list(None, 10).await.unwrap().is_empty());
+    assert!(app.database.store.list(None, 10).await.unwrap().is_empty());
 }
 
 #[tokio::test]

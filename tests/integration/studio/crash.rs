@@ -86,7 +86,7 @@ impl House {
     /// The parts of the running house, ten minutes and more later: whatever nobody uses is due by now.
     async fn later(&self) -> (Platform, Ctx) {
         let kept = Kept::read(&self.place.path()).unwrap();
-        let config = config::load(&kept.flags(Sources::default())).unwrap();
+        let config = config::load(&kept.flags(Sources::default()).unwrap()).unwrap();
         let mut platform = lifecycle::open_beside(config).await.unwrap();
         platform.clock = Clock::shifted();
         platform.clock.advance(chrono::Duration::minutes(11));
@@ -145,7 +145,7 @@ impl House {
         }
         let rows = client.query("select id from objects order by id", &[]).await.unwrap();
         let rows: Vec<Uuid> = rows.iter().map(|row| row.get(0)).collect();
-        let stored = platform.storage.store().list(None, 1000).await.unwrap();
+        let stored = platform.storage.stores().of(&platform.db, 1).await.unwrap().list(None, 1000).await.unwrap();
         assert_eq!(stored.iter().map(|id| id.uuid()).collect::<Vec<_>>(), rows, "objects and their rows");
     }
 }

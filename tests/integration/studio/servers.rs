@@ -73,7 +73,7 @@ async fn two_servers_share_caps_keys_work_and_events() {
     assert_eq!((all().await, standing(&second).await.0), ((35 * 20_000, 0), 35 * 20_000));
 
     let kept = Kept::read(&place.path()).unwrap();
-    let url = config::load(&kept.flags(Sources::default())).unwrap().database.url;
+    let url = config::load(&kept.flags(Sources::default()).unwrap()).unwrap().database.url;
     let db = Db::new(url.expose_secret(), 2).unwrap();
     assert_eq!(ledger::ops::verify(&mut db.read().await.unwrap()).await.unwrap(), []);
     let client = connect(url.expose_secret()).await;

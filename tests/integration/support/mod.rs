@@ -15,7 +15,7 @@ use renderkeep::{
         keyring::{Epochs, Keyring, OwnerKind, RootKey},
         pictures::{Pictures, Setup},
         signals::Signals,
-        storage::{Storage, memory::Memory},
+        storage::{Storage, Stores, memory::Memory},
         telemetry::Notices,
     },
 };
@@ -50,7 +50,7 @@ pub async fn platform_with(config: Config) -> TestPlatform {
         pictures: Pictures::new(decoders(&config)),
         config: Arc::new(config),
         clock: clock.clone(),
-        storage: Storage::new(store.clone(), keys.clone()),
+        storage: Storage::new(Stores::first(keys.clone(), store.clone()), keys.clone()),
         keys,
         db: database.db.clone(),
         egress: Egress::new(database.db.clone(), clock, signals.clone(), way),

@@ -29,8 +29,8 @@ const GUARD: &str = r#"
     test -z "$gone" || rm -rf "$dir"
 "#;
 
-const ACCESS: &str = "renderkeep";
-const SECRET: &str = "only-for-tests-of-this-machine";
+pub const ACCESS: &str = "renderkeep";
+pub const SECRET: &str = "only-for-tests-of-this-machine";
 
 /// What runs.
 #[derive(Clone, Copy, Debug)]
@@ -105,7 +105,11 @@ impl Server {
     }
 
     pub fn client(&self, bucket: &str) -> Minio {
-        client(&format!("http://127.0.0.1:{}", self.port), bucket, Some(self.dir.clone()))
+        client(&self.endpoint(), bucket, Some(self.dir.clone()))
+    }
+
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
     }
 
     /// As a power cut would, but for the disk.
@@ -120,15 +124,19 @@ impl Server {
 }
 
 pub fn client(endpoint: &str, bucket: &str, directory: Option<PathBuf>) -> Minio {
-    let storage = config::Storage {
+    Minio::new(&settings(endpoint, bucket), directory).expect("a client")
+}
+
+pub fn settings(endpoint: &str, bucket: &str) -> config::Storage {
+    config::Storage {
+        bundled: None,
         endpoint: endpoint.to_owned(),
         region: "us-east-1".to_owned(),
         bucket: bucket.to_owned(),
         access_key: ACCESS.into(),
         secret_key: SECRET.into(),
         directory: None,
-    };
-    Minio::new(&storage, directory).expect("a client")
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test starts the store that it needs")]

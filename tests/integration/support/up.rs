@@ -1,4 +1,4 @@
-//! `renderkeep up` on a directory of its own below /tmp: the built program with its Postgres and its MinIO.
+//! `renderkeep up` on a directory of its own below /tmp: the built program with its Postgres and its store.
 #![expect(clippy::disallowed_methods, reason = "the program is tested from outside")]
 
 use std::{
@@ -33,6 +33,8 @@ pub struct Up(pub Child);
 
 impl Place {
     pub fn new() -> Self {
+        // For the callers of what runs there; a second installation is refused and changes nothing.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let dir = tempfile::Builder::new().prefix("renderkeep-up-").tempdir().unwrap();
         let place = Self { dir, data: "data".into() };
         place.hand_over();
@@ -87,10 +89,12 @@ impl Place {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_renderkeep"));
+        let mut command = program();
         command.args(arguments).arg("--data").arg(self.path());
-        if let Some(program) = std::env::var_os("RENDERKEEP_MINIO") {
-            command.env("RENDERKEEP__SUPERVISOR__MINIO", program);
+        for name in ["MINIO", "VERSITYGW"] {
+            if let Some(program) = std::env::var_os(format!("RENDERKEEP_{name}")) {
+                command.env(format!("RENDERKEEP__SUPERVISOR__{name}"), program);
+            }
         }
         command
     }
@@ -160,6 +164,11 @@ impl Place {
     pub fn is_ready(&self) -> bool {
         self.path().join("run/ready.json").exists()
     }
+}
+
+/// The built program.
+pub fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_renderkeep"))
 }
 
 impl Up {
