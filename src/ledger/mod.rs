@@ -15,3 +15,4 @@ pub mod pages;
 mod store;
 
 pub use data_map::DATA_MAP;
+pub use store::checks::QUESTIONS;

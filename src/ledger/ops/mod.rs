@@ -24,11 +24,11 @@ use crate::{
     },
     platform::{
         audit::{self, Act},
-        db::{Conn, Tx},
+        db::{Conn, DbError, Tx},
     },
 };
 
-pub use super::store::Drift;
+pub use super::store::{Drift, Held, held_after, held_for};
 
 /// Sets aside the most that a generation can cost, or refuses with the tightest cap and changes nothing.
 pub async fn hold(tx: &mut Tx, ctx: &Ctx, new: &NewHold) -> Result<HoldId, LedgerError> {
@@ -129,8 +129,8 @@ pub async fn quote(
 }
 
 /// Windows whose running sums are not what their holds and postings add up to. There are none, ever.
-pub async fn verify(conn: &mut Conn) -> Result<Vec<Drift>, LedgerError> {
-    Ok(store::drift(conn).await?)
+pub async fn verify(conn: &mut Conn) -> Result<Vec<Drift>, DbError> {
+    store::drift(conn).await
 }
 
 async fn states(

@@ -29,6 +29,7 @@ use crate::{
         random,
     },
     platform::{
+        crash,
         crypto::CryptoError,
         db::{Db, Tx, schema::objects::dsl as t},
         keyring::Keyring,
@@ -88,6 +89,7 @@ impl Storage {
         let key: [u8; 32] = random::bytes().map_err(CryptoError::from)?;
         let sealed_key = self.keys.of(&mut *db.read().await?, owner).await?.seal_key(id.uuid(), &key)?;
         open_row(db, clock, id, owner, &sealed_key).await?;
+        crash::point("storage.opened");
         let key = ObjectKey::new(&key, owner, id)?;
         let stored = self.fill(db, clock, id, sealing(bytes, key, length)).await;
         if stored.is_err() {
@@ -102,6 +104,7 @@ impl Storage {
             bytes = put => bytes?,
             lost = keep_row(db, clock, id) => return Err(lost),
         };
+        crash::point("storage.put");
         let Tally { bytes, hash } = std::mem::take(&mut *sealing.tally.lock().unwrap_or_else(PoisonError::into_inner));
         if in_store != sealed::sealed_length(bytes) {
             return Err(StorageError::Damaged(id));
@@ -172,7 +175,9 @@ impl Storage {
         loop {
             let due = retract_due(db, clock).await?;
             for id in &due {
+                crash::point("storage.retracted");
                 self.store.delete(*id).await?;
+                crash::point("storage.removed");
                 forget_row(db, *id).await?;
             }
             swept += due.len();

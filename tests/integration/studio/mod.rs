@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::app::{Client, TestApp};
 
 mod compat;
-mod crash;
+pub mod crash;
 mod events;
 mod refused;
 

@@ -29,8 +29,8 @@ const GUARD: &str = r#"
     test -z "$gone" || rm -rf "$dir"
 "#;
 
-const ACCESS: &str = "renderkeep";
-const SECRET: &str = "only-for-tests-of-this-machine";
+pub const ACCESS: &str = "renderkeep";
+pub const SECRET: &str = "only-for-tests-of-this-machine";
 
 /// What runs.
 #[derive(Clone, Copy, Debug)]
@@ -86,10 +86,19 @@ impl Server {
 
     /// A store with an empty bucket of its own.
     pub async fn store(&self) -> Minio {
-        static NUMBER: AtomicU32 = AtomicU32::new(1);
-        let store = self.client(&format!("bucket-{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
+        let store = self.client(&Self::bucket());
         self.ready(&store).await;
         store
+    }
+
+    /// The name of a bucket that nobody else has.
+    pub fn bucket() -> String {
+        static NUMBER: AtomicU32 = AtomicU32::new(1);
+        format!("bucket-{}", NUMBER.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
     }
 
     /// Waits until the server answers.
@@ -105,7 +114,7 @@ impl Server {
     }
 
     pub fn client(&self, bucket: &str) -> Minio {
-        client(&format!("http://127.0.0.1:{}", self.port), bucket, Some(self.dir.clone()))
+        client(&self.endpoint(), bucket, Some(self.dir.clone()))
     }
 
     /// As a power cut would, but for the disk.
