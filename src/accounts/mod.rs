@@ -15,4 +15,4 @@ mod store;
 mod throttle;
 
 pub use error::AccountsError;
-pub use store::DATA_MAP;
+pub use store::{DATA_MAP, SEALED};

@@ -3,6 +3,7 @@
 pub mod desk;
 pub mod frame;
 pub mod health;
+pub mod inspection;
 pub mod lifecycle;
 pub mod me;
 pub mod rooms;

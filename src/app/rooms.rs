@@ -4,7 +4,10 @@ use crate::{
     accounts,
     base::data_map::Table,
     console, inference, ledger, library, organisation, platform,
-    platform::jobs::{Job, Reconciler},
+    platform::{
+        db::questions::{Question, Sealed},
+        jobs::{Job, Reconciler},
+    },
     studio,
     web::route::Route,
 };
@@ -53,6 +56,29 @@ pub fn data_map() -> Vec<&'static Table> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// What must hold of the tables, in the order in which the answers are told.
+pub fn questions() -> [&'static [Question]; 6] {
+    [
+        ledger::QUESTIONS,
+        studio::checks::QUESTIONS,
+        platform::jobs::QUESTIONS,
+        platform::storage::checks::QUESTIONS,
+        platform::egress::QUESTIONS,
+        platform::audit::QUESTIONS,
+    ]
+}
+
+/// Whatever somebody's key seals.
+pub fn sealed() -> [&'static [Sealed]; 5] {
+    [
+        accounts::SEALED,
+        organisation::SEALED,
+        library::checks::SEALED,
+        studio::checks::SEALED,
+        platform::storage::checks::SEALED,
+    ]
 }
 
 /// Work that is enqueued in the transaction of an act.

@@ -8,6 +8,7 @@ use actix_web::{
     middleware::Next,
     web,
 };
+use tokio::time::timeout;
 
 use crate::{
     accounts::{
@@ -19,7 +20,10 @@ use crate::{
         error::NotFound,
     },
     organisation,
-    platform::{Platform, db::DbError},
+    platform::{
+        Platform,
+        db::{DbError, SILENCE},
+    },
     web::problem::Problem,
 };
 
@@ -28,10 +32,11 @@ pub async fn identify(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let actor = match actor(&platform, request.request()).await {
-        Ok(actor) => actor,
-        // A database that is away says so; it never looks like a wrong password.
-        Err(problem) => return Ok(request.error_response(problem).map_into_boxed_body()),
+    // A database that is away or hangs says so; it never looks like a wrong password.
+    let actor = match timeout(SILENCE, actor(&platform, request.request())).await {
+        Ok(Ok(actor)) => actor,
+        Ok(Err(problem)) => return Ok(request.error_response(problem).map_into_boxed_body()),
+        Err(_) => return Ok(request.error_response(Problem::from(DbError::silent())).map_into_boxed_body()),
     };
     let id = request.extensions().get::<RequestId>().cloned().unwrap_or_else(|| RequestId::new("unknown"));
     request.extensions_mut().insert(Ctx::new(actor, id, platform.clock.clone()));

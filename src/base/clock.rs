@@ -5,6 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::{DateTime, Duration, NaiveDate, SecondsFormat, SubsecRound, Utc};
 use serde::{Serialize, Serializer};
 
+/// No clock of one installation is further ahead of another. What says a later time than that was written before a clock
+/// went back, and nobody waits for it.
+pub const MOST_AHEAD: Duration = Duration::minutes(5);
+
 /// Times have microseconds, like the database's, so that what is written is what is read back.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
@@ -60,7 +64,23 @@ impl Clock {
 
 #[expect(clippy::disallowed_methods, reason = "the home of the time of day")]
 fn system_time() -> DateTime<Utc> {
-    Utc::now()
+    Utc::now() + ahead()
+}
+
+/// How far a debug build that was started with `RENDERKEEP_CLOCK_AHEAD` (seconds) lives in the future: so that tests move
+/// the time of the real program too.
+#[cfg(debug_assertions)]
+fn ahead() -> Duration {
+    static AHEAD: std::sync::LazyLock<Duration> = std::sync::LazyLock::new(|| {
+        let seconds = std::env::var_os("RENDERKEEP_CLOCK_AHEAD").and_then(|text| text.to_str()?.parse().ok());
+        Duration::seconds(seconds.unwrap_or(0))
+    });
+    *AHEAD
+}
+
+#[cfg(not(debug_assertions))]
+fn ahead() -> Duration {
+    Duration::zero()
 }
 
 /// A time as the API writes it: RFC 3339 in UTC with milliseconds.

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod ctx;
 pub mod data_map;
 pub mod error;
+pub mod finding;
 pub mod ids;
 pub mod money;
 pub mod paging;

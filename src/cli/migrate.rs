@@ -10,7 +10,7 @@ use super::{
     out,
     place::{AnyPlace, Place},
 };
-use crate::{app::lifecycle, platform::db::migrate as migrations};
+use crate::{app::lifecycle, platform::db::server};
 
 #[derive(Debug, Args)]
 pub(super) struct Migrate {
@@ -21,7 +21,8 @@ pub(super) struct Migrate {
 pub(super) async fn migrate(migrate: Migrate) -> anyhow::Result<ExitCode> {
     let place = Place::from(migrate.place);
     let config = place.load()?;
-    migrations::pending(config.database.url.expose_secret()).await.context(place.not_running())?;
+    // Whether it is there, and nothing more: until it is migrated the server's role may not even read.
+    server::ask(config.database.url.expose_secret()).await.context(place.not_running())?;
     let applied = lifecycle::migrate_database(&config.database).await;
     let applied = applied.context("The database could not be brought to this version. Check its log and try again.")?;
     out::say(&match applied {

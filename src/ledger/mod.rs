@@ -17,3 +17,4 @@ pub mod statement;
 mod store;
 
 pub use data_map::DATA_MAP;
+pub use store::checks::QUESTIONS;

@@ -7,7 +7,7 @@ use chrono::Duration as Days;
 use super::{error::LibraryError, ops, store};
 use crate::{
     base::ctx::Ctx,
-    platform::{Platform, audit, audit::Act, jobs::Reconciler, storage::StorageError},
+    platform::{Platform, audit, audit::Act, crash, jobs::Reconciler, storage::StorageError},
 };
 
 /// How long the trash keeps what lies in it.
@@ -32,6 +32,7 @@ pub async fn purge(app: &Platform, ctx: &Ctx) -> Result<usize, LibraryError> {
             for asset in &due {
                 ops::erase(tx, ctx, asset).await?;
                 audit::record(tx, ctx, Act::done("assets.purge").on("asset", asset.id)).await?;
+                crash::point("library.purge");
             }
             Ok::<_, LibraryError>(due.len())
         });

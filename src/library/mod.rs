@@ -4,6 +4,7 @@
 //! the person who made it. Its file is for saving; what pages show are small pictures that were made of it. It is deleted in
 //! two steps: to the trash, from which it comes back, and for good.
 
+pub mod checks;
 pub mod error;
 pub mod http;
 pub mod jobs;

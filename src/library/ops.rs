@@ -21,6 +21,7 @@ use crate::{
     platform::{
         Platform, audit,
         audit::Act,
+        crash,
         db::{Conn, Tx},
         idempotency::{Answer, Once},
         keyring::Keyring,
@@ -144,6 +145,7 @@ pub async fn upload(
     name: String,
     answer: impl FnOnce(&Asset) -> Answer,
 ) -> Result<Answer, LibraryError> {
+    crash::point("library.prepared");
     let uploaded = app.db.write("library.upload", async |tx| {
         let grant = ctx.grant::<LibraryEdit>()?;
         if let Some(first) = once.claim(tx, &app.keys, ctx, grant.person()).await? {
@@ -153,9 +155,11 @@ pub async fn upload(
         let new = NewAsset { kind: AssetKind::Upload, name, found_by: String::new(), generation: None };
         let answer = answer(&add(tx, ctx, &app.keys, place, &prepared, &new).await?);
         once.keep(tx, &app.keys, grant.person(), &answer).await?;
+        crash::point("library.upload");
         Ok::<_, LibraryError>(answer)
     });
     let uploaded = uploaded.await;
+    crash::point("library.uploaded");
     if !uploaded.as_ref().is_ok_and(|answer| !answer.replayed) {
         discard(app, &prepared).await;
     }
@@ -278,7 +282,14 @@ pub async fn thumbnail_as_jpeg(app: &Platform, thumbnail: &Thumbnail) -> Result<
 
 /// To the trash. What lies there already stays as it is.
 pub async fn trash(ctx: &Ctx, app: &Platform, id: AssetId) -> Result<(), LibraryError> {
-    app.db.write("library.trash", async |tx| trash_one(tx, ctx, &app.keys, id).await).await
+    let trashed = app.db.write("library.trash", async |tx| {
+        trash_one(tx, ctx, &app.keys, id).await?;
+        crash::point("library.trash");
+        Ok(())
+    });
+    let trashed = trashed.await;
+    crash::point("library.trashed");
+    trashed
 }
 
 /// Back from the trash. What is not there stays as it is, so that undoing twice is no error.
@@ -288,7 +299,14 @@ pub async fn restore(ctx: &Ctx, app: &Platform, id: AssetId) -> Result<Asset, Li
 
 /// For good, from the trash only.
 pub async fn delete(ctx: &Ctx, app: &Platform, id: AssetId) -> Result<(), LibraryError> {
-    app.db.write("library.delete", async |tx| delete_one(tx, ctx, &app.keys, id).await).await
+    let deleted = app.db.write("library.delete", async |tx| {
+        delete_one(tx, ctx, &app.keys, id).await?;
+        crash::point("library.delete");
+        Ok(())
+    });
+    let deleted = deleted.await;
+    crash::point("library.deleted");
+    deleted
 }
 
 /// All of them or none.

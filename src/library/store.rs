@@ -18,7 +18,8 @@ use crate::{
     },
     platform::{
         db::{
-            Conn, Tx,
+            Conn, DbError, Tx,
+            questions::Sealed,
             schema::{asset_thumbnails, asset_thumbnails::dsl as s, assets, assets::dsl as t},
         },
         keyring::{Keyring, OwnerKeys},
@@ -380,3 +381,41 @@ pub const DATA_MAP: &[Table] = &[
         ],
     },
 ];
+
+pub const SEALED: &[Sealed] = &[
+    Sealed {
+        what: "Pictures",
+        owners: "select distinct person_id as id from assets where person_id > $1 order by 1 limit 1000",
+    },
+    Sealed {
+        what: "Pictures of a workspace",
+        owners: "select distinct workspace_id as id from assets where workspace_id > $1 order by 1 limit 1000",
+    },
+];
+
+#[derive(diesel::QueryableByName)]
+struct InUse {
+    #[diesel(sql_type = diesel::sql_types::Uuid)]
+    id: Uuid,
+}
+
+/// Objects that assets and their small pictures are made of, after `after` in the order of their ids.
+pub async fn objects_after(conn: &mut Conn, after: ObjectId, limit: i64) -> Result<Vec<ObjectId>, DbError> {
+    let query = diesel::sql_query(
+        "select object_id as id from assets where object_id > $1
+         union select object_id from asset_thumbnails where object_id > $1 order by 1 limit $2",
+    );
+    let query = query.bind::<diesel::sql_types::Uuid, _>(after.uuid()).bind::<diesel::sql_types::BigInt, _>(limit);
+    Ok(query.load::<InUse>(conn).await?.into_iter().map(|row| row.id.into()).collect())
+}
+
+/// Those of these objects that something here is made of.
+pub async fn objects_in_use(conn: &mut Conn, ids: &[ObjectId]) -> Result<Vec<ObjectId>, DbError> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    let query = diesel::sql_query(
+        "select object_id as id from assets where object_id = any($1)
+         union all select object_id from asset_thumbnails where object_id = any($1)",
+    );
+    let query = query.bind::<diesel::sql_types::Array<diesel::sql_types::Uuid>, _>(ids);
+    Ok(query.load::<InUse>(conn).await?.into_iter().map(|row| row.id.into()).collect())
+}

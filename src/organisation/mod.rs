@@ -11,4 +11,4 @@ pub mod pages;
 mod store;
 
 pub use error::OrganisationError;
-pub use store::DATA_MAP;
+pub use store::{DATA_MAP, SEALED};

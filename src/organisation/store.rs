@@ -16,6 +16,7 @@ use crate::{
     },
     platform::db::{
         Conn, DbError, Tx,
+        questions::Sealed,
         schema::{organisation_members, organisations, workspace_members, workspaces},
     },
 };
@@ -165,6 +166,10 @@ const fn of_organisation(name: &'static str) -> Column {
     let forever = Retention::Forever("there is one organisation per server");
     Column::new(name, Category::Operation, Whose::Organisation, false, keep, forever)
 }
+
+/// A workspace's key is what its pictures and prompts are found by.
+pub const SEALED: &[Sealed] =
+    &[Sealed { what: "Workspaces", owners: "select id from workspaces where id > $1 order by 1 limit 1000" }];
 
 pub const DATA_MAP: &[Table] = &[
     Table {

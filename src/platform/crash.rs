@@ -1,7 +1,7 @@
 //! Named failure points: the places where a power cut would hurt most.
 //!
 //! A debug build that is started with one of these names in `RENDERKEEP_CRASH_AT` ends there as if by `kill -9`. Release
-//! builds have no such points. `tests/integration/studio/crash.rs` walks all of them.
+//! builds have no such points. `tests/integration/faults/walk.rs` walks all of them.
 //!
 //! Named in `RENDERKEEP_LEAK_AT` instead, a point sends one datagram past the one way out: the proof that the proof of
 //! egress (`tests/egress`) finds what it is looking for.
@@ -36,13 +36,32 @@ pub const POINTS: &[&str] = &[
     "studio.finished",
 ];
 
+/// In the order in which a picture of the library meets them: on its way in, to the trash, for good.
+pub const LIBRARY_POINTS: &[&str] = &[
+    "storage.opened",
+    "storage.put",
+    "library.prepared",
+    "library.upload",
+    "library.uploaded",
+    "library.trash",
+    "library.trashed",
+    "library.delete",
+    "library.deleted",
+    "library.purge",
+    "storage.retracted",
+    "storage.removed",
+];
+
+/// After each migration, and after the roles got their rights.
+pub const MIGRATION_POINTS: &[&str] = &["migrate.applied", "migrate.granted"];
+
 /// Between the row of a call that leaves and its first byte.
 pub const ON_THE_WAY_OUT: &str = "egress.opened";
 
 #[cfg(debug_assertions)]
 pub fn point(name: &'static str) {
-    let known =
-        POINTS.iter().chain(KEYRING_POINTS).chain(STORAGE_POINTS).chain([&ON_THE_WAY_OUT]).any(|known| *known == name);
+    let walks = [POINTS, LIBRARY_POINTS, MIGRATION_POINTS, KEYRING_POINTS, STORAGE_POINTS, &[ON_THE_WAY_OUT]];
+    let known = walks.iter().any(|points| points.contains(&name));
     debug_assert!(known, "{name} is not among the points that are walked");
     let wanted = |variable: &str| std::env::var_os(variable).is_some_and(|wanted| wanted == name);
     if wanted("RENDERKEEP_CRASH_AT") {

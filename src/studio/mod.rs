@@ -5,6 +5,7 @@
 //! and the pages Studio and Activity. The pipeline (`pipeline`) carries a generation through its steps; every step is a
 //! row before it is an act, so that a crash between any two leaves work that can be taken up again.
 
+pub mod checks;
 pub mod compat;
 pub mod error;
 pub mod events;

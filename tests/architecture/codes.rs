@@ -1,4 +1,5 @@
-//! Every stable code that an answer may carry is documented in `docs/API.md`, and nothing is documented that is not there.
+//! Every stable code that an answer may carry is documented in `docs/API.md`, and every one that `renderkeep doctor` may
+//! find in `docs/doctor.md`; nothing is documented that is not there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,21 +46,43 @@ fn documented(text: &str) -> BTreeSet<String> {
     rows.map(|(code, _)| code.to_owned()).filter(|code| is_code(code)).collect()
 }
 
-fn findings(codes: &Codes, documented: &BTreeSet<String>) -> Vec<String> {
+/// Everything that looks like a code where the doctor and its checks are.
+fn found(source: &Source) -> Codes {
+    let is_check = source.path.starts_with("src/cli/doctor/") || source.path.ends_with("/checks.rs");
+    if !is_check && source.path != "src/app/inspection.rs" {
+        return Codes::new();
+    }
+    let texts = source.tokens.iter().enumerate().filter_map(|(at, token)| match token {
+        Token::Text(text) if text != "not_found" && is_code(text) => Some((text.clone(), source.at(at))),
+        _ => None,
+    });
+    texts.collect()
+}
+
+fn findings(codes: &Codes, documented: &BTreeSet<String>, page: &str) -> Vec<String> {
     let lost = codes.iter().filter(|(code, _)| !documented.contains(*code));
     let gone = documented.iter().filter(|code| !codes.contains_key(*code));
-    lost.map(|(code, at)| format!("{at}: the code `{code}` is not documented; add a row to docs/API.md"))
-        .chain(gone.map(|code| format!("docs/API.md: nothing answers `{code}` any more; take its row out")))
+    lost.map(|(code, at)| format!("{at}: the code `{code}` is not documented; add a row to {page}"))
+        .chain(gone.map(|code| format!("{page}: nothing answers `{code}` any more; take its row out")))
         .collect()
+}
+
+fn compare(codes: &Codes, page: &str) {
+    assert!(codes.len() > 20, "only {} codes were found", codes.len());
+    let text = std::fs::read_to_string(crate::root().join(page)).expect(page);
+    crate::none(findings(codes, &documented(&text), page));
 }
 
 #[test]
 fn every_code_is_documented() {
     let codes: Codes =
         crate::sources().iter().filter(|source| !source.path.ends_with("tests.rs")).flat_map(said).collect();
-    assert!(codes.len() > 20, "only {} codes were found", codes.len());
-    let text = std::fs::read_to_string(crate::root().join("docs/API.md")).expect("docs/API.md");
-    crate::none(findings(&codes, &documented(&text)));
+    compare(&codes, "docs/API.md");
+}
+
+#[test]
+fn every_finding_is_documented() {
+    compare(&crate::sources().iter().flat_map(found).collect(), "docs/doctor.md");
 }
 
 #[test]
@@ -68,8 +91,12 @@ fn bad_samples_are_found() {
         fn x() { Problem::new(Kind::Conflict, \"room.two\", \"A sentence.\"); Failure { code: \"room.three\" } }";
     let codes = said(&Source::new("src/room/error.rs", text));
     assert_eq!(codes.keys().collect::<Vec<_>>(), ["room.one", "room.three", "room.two"]);
-    let found = findings(&codes, &documented("| `room.one` | 409 | Why. |\n| `room.gone` | 409 | Why. |"));
-    crate::finds(&found, "the code `room.two` is not documented");
-    crate::finds(&found, "nothing answers `room.gone` any more");
-    assert_eq!(found.len(), 3);
+    let page = documented("| `room.one` | 409 | Why. |\n| `room.gone` | 409 | Why. |");
+    let wrong = findings(&codes, &page, "docs/API.md");
+    crate::finds(&wrong, "the code `room.two` is not documented");
+    crate::finds(&wrong, "nothing answers `room.gone` any more");
+    assert_eq!(wrong.len(), 3);
+    let check = "const A: Question = Question::never(\"room.uneven\", \"room\", \"Rooms that lean.\");";
+    assert_eq!(found(&Source::new("src/room/store/checks.rs", check)).into_keys().collect::<Vec<_>>(), ["room.uneven"]);
+    assert!(found(&Source::new("src/room/store/mod.rs", check)).is_empty());
 }

@@ -280,11 +280,18 @@ fn the_root_key_of_the_example_is_refused_before_anything_is_asked() {
     assert!(complaint.refused(1).contains("the sample of `config example`"), "{}", complaint.err);
 }
 
-/// The check of decoders in a report of `doctor --json`.
+/// The finding of a report of `doctor --json` whose code begins so.
+fn found(report: &Value, code: &str) -> Value {
+    let findings = report["findings"].as_array().unwrap();
+    let found = findings.iter().find(|finding| finding["code"].as_str().unwrap().starts_with(code));
+    found.unwrap_or_else(|| panic!("{code}: {report}")).clone()
+}
+
+/// What `doctor --json` says of decoders.
 fn decoders(ran: &Ran) -> (bool, String) {
     let report: Value = serde_json::from_str(&ran.out).unwrap();
-    let check = report["checks"].as_array().unwrap().iter().find(|check| check["part"] == "decoders").unwrap();
-    (check["good"].as_bool().unwrap(), check["finding"].as_str().unwrap().to_owned())
+    let finding = found(&report, "decoders.");
+    (finding["severity"] == "ok", finding["found"].as_str().unwrap().to_owned())
 }
 
 #[test]
@@ -398,11 +405,11 @@ async fn two_roles_are_enough_to_migrate_and_to_serve() {
     assert_eq!(file.run("migrate").done(), "The database is at this version already.");
     let role = |file: &File| {
         let report: Value = serde_json::from_str(&file.run("doctor --json").out).unwrap();
-        report["checks"].as_array().unwrap().iter().find(|check| check["part"] == "role").unwrap().clone()
+        found(&report, "role.")
     };
-    assert_eq!(role(&file)["good"], true);
+    assert_eq!(role(&file)["code"], "role.ok");
     let alone = role(&File::new(&SETTINGS.replace(NOWHERE, &empty.owner_url())));
-    assert_eq!(alone["good"], false);
+    assert_eq!((&alone["code"], &alone["severity"]), (&"role.excess".into(), &"problem".into()));
     assert!(alone["advice"].as_str().unwrap().contains("database.owner_url"), "{alone}");
 }
 

@@ -8,6 +8,7 @@ mod cli;
 mod config;
 mod doubles;
 mod egress;
+mod faults;
 mod health;
 mod inference;
 mod jobs;

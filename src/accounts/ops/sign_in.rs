@@ -110,7 +110,7 @@ impl Attempt {
                 let secret = people::secret_by_mail(tx, &app.keys, &mail.replace('\0', "")).await?;
                 let person = secret.as_ref().map_or(PersonId::from(Uuid::nil()), |secret| secret.id);
                 let known = sessions::knows_network(tx, person, &origin.network()).await?;
-                let recent = failures::recent(tx, &source, now - throttle::WINDOW, throttle::MOST_COUNTED).await?;
+                let recent = failures::recent(tx, &source, now - throttle::WINDOW, now, throttle::MOST_COUNTED).await?;
                 if let Some(seconds) = throttle::pause(&recent, known, now) {
                     return Err(AccountsError::Throttled { seconds });
                 }

@@ -5,7 +5,10 @@ use diesel::{prelude::*, sql_types::BigInt};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
-use crate::platform::db::{Conn, DbError, Tx, schema::sign_in_failures::dsl as t};
+use crate::{
+    base::clock::MOST_AHEAD,
+    platform::db::{Conn, DbError, Tx, schema::sign_in_failures::dsl as t},
+};
 
 /// Whose try this is and where it comes from.
 #[derive(Clone, Debug)]
@@ -34,10 +37,17 @@ pub async fn lock(tx: &mut Tx, source: &Source) -> Result<(), DbError> {
     Ok(())
 }
 
-/// At most `most` of each.
-pub async fn recent(conn: &mut Conn, source: &Source, since: DateTime<Utc>, most: i64) -> Result<Recent, DbError> {
+/// At most `most` of each since `since`. What lies in the future was counted before a clock went back.
+pub async fn recent(
+    conn: &mut Conn,
+    source: &Source,
+    since: DateTime<Utc>,
+    now: DateTime<Utc>,
+    most: i64,
+) -> Result<Recent, DbError> {
     let (account, network) = (source.account.as_slice(), source.network.as_slice());
-    let late = t::sign_in_failures.filter(t::at.gt(since)).order(t::at.desc()).limit(most).select(t::at);
+    let counted = t::sign_in_failures.filter(t::at.gt(since)).filter(t::at.le(now + MOST_AHEAD));
+    let late = counted.order(t::at.desc()).limit(most).select(t::at);
     let pair = late.filter(t::account_hash.eq(account)).filter(t::network_hash.eq(network)).load(conn).await?;
     let by_account = late.filter(t::account_hash.eq(account)).load(conn).await?;
     let by_network = late.filter(t::network_hash.eq(network)).load(conn).await?;

@@ -5,7 +5,18 @@ pub mod people;
 pub mod sessions;
 pub mod tokens;
 
-use crate::base::data_map::{Category, Column, Retention, Table};
+use crate::{
+    base::data_map::{Category, Column, Retention, Table},
+    platform::db::questions::Sealed,
+};
+
+pub const SEALED: &[Sealed] = &[
+    Sealed { what: "People", owners: "select id from people where id > $1 order by 1 limit 1000" },
+    Sealed {
+        what: "API tokens",
+        owners: "select distinct person_id as id from api_tokens where person_id > $1 order by 1 limit 1000",
+    },
+];
 
 /// Days after which what is over (ended sessions, revoked tokens) is forgotten.
 pub const ENDED_KEPT: u32 = 30;

@@ -12,9 +12,10 @@ use std::{
 use chrono::{DateTime, Utc};
 use rustls::{
     ServerConfig,
+    client::verify_server_name,
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::{ClientHello, ResolvesServerCert},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+    server::{ClientHello, ParsedCertificate, ResolvesServerCert},
     sign::CertifiedKey,
     version::{TLS12, TLS13},
 };
@@ -76,6 +77,15 @@ impl Certificates {
         let current = self.current();
         let first = current.cert.first().ok_or_else(|| TlsError::Empty(self.certificate.clone()))?;
         ends_at(first).ok_or_else(|| TlsError::Damaged(self.certificate.clone()))
+    }
+
+    /// Whether the certificate is one for this host: a name, an address, or a name below a wildcard.
+    pub fn is_for(&self, host: &str) -> Result<bool, TlsError> {
+        let current = self.current();
+        let first = current.cert.first().ok_or_else(|| TlsError::Empty(self.certificate.clone()))?;
+        let parsed = ParsedCertificate::try_from(first).map_err(|_| TlsError::Damaged(self.certificate.clone()))?;
+        let name = ServerName::try_from(host.trim_matches(['[', ']'])).ok();
+        Ok(name.is_some_and(|name| verify_server_name(&parsed, &name).is_ok()))
     }
 
     /// Reads the files again. What is there already stays in use when they cannot be used.

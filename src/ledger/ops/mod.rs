@@ -28,11 +28,11 @@ use crate::{
     },
     platform::{
         audit::{self, Act},
-        db::{Conn, Tx},
+        db::{Conn, DbError, Tx},
     },
 };
 
-pub use super::store::Drift;
+pub use super::store::{Drift, Held, held_after, held_for};
 
 /// Sets aside the most that each of these generations can cost, one after the other in the order given. A generation
 /// that a cap has no room for is refused with the tightest cap and changes nothing; the others go on without it.
@@ -229,8 +229,8 @@ pub async fn quote(
 }
 
 /// Windows whose running sums are not what their holds and postings add up to. There are none, ever.
-pub async fn verify(conn: &mut Conn) -> Result<Vec<Drift>, LedgerError> {
-    Ok(store::drift(conn).await?)
+pub async fn verify(conn: &mut Conn) -> Result<Vec<Drift>, DbError> {
+    store::drift(conn).await
 }
 
 /// Where the caps stand that work of this payer must fit.

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     base::{
         ctx::Ctx,
-        ids::{AccountId, GenerationId, HoldId, ProviderId, TransactionId},
+        ids::{AccountId, GenerationId, HoldId, PersonId, ProviderId, TransactionId},
         money::Micros,
     },
     platform::db::{
@@ -25,6 +25,7 @@ use crate::{
 };
 
 pub mod caps;
+pub mod checks;
 pub mod statement;
 pub mod warnings;
 
@@ -353,4 +354,29 @@ pub async fn drift(conn: &mut Conn) -> Result<Vec<Drift>, DbError> {
     )
     .load(conn)
     .await?)
+}
+
+/// As much of a hold as whoever ordered the work can compare with it.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = holds)]
+pub struct Held {
+    pub id: HoldId,
+    pub generation_id: GenerationId,
+    pub person_id: PersonId,
+    pub currency: String,
+    pub amount_micros: i64,
+    pub actual_micros: Option<i64>,
+    pub state: String,
+}
+
+/// The holds of these generations.
+pub async fn held_for(conn: &mut Conn, generations: &[GenerationId]) -> Result<Vec<Held>, DbError> {
+    let wanted = holds::table.filter(holds::generation_id.eq_any(generations));
+    Ok(wanted.select(Held::as_select()).load(conn).await?)
+}
+
+/// Holds after `after` in the order of their ids.
+pub async fn held_after(conn: &mut Conn, after: HoldId, limit: i64) -> Result<Vec<Held>, DbError> {
+    let next = holds::table.filter(holds::id.gt(after)).order(holds::id).limit(limit);
+    Ok(next.select(Held::as_select()).load(conn).await?)
 }

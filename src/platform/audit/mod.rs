@@ -19,6 +19,7 @@ use crate::base::{
 pub mod attest;
 mod chain;
 mod checkpoint;
+mod checks;
 mod data_map;
 pub mod export;
 mod log;
@@ -27,6 +28,7 @@ pub mod verify;
 
 pub use chain::{Entry, Linked, links, newest};
 pub use checkpoint::{Checkpoint, read as read_checkpoints};
+pub use checks::QUESTIONS;
 pub use data_map::DATA_MAP;
 pub use log::{By, Filter, actions, actors, find, list};
 

@@ -1,5 +1,7 @@
 //! Brings the database to this version's schema. Several servers may start together: one migrates, the others wait.
 
+use std::collections::BTreeSet;
+
 use diesel::{
     migration::{Migration, MigrationSource},
     pg::Pg,
@@ -7,6 +9,8 @@ use diesel::{
 };
 use diesel_async::{AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use crate::platform::crash;
 
 pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
@@ -33,13 +37,32 @@ pub async fn run(url: &str) -> Result<usize, MigrateError> {
     // connection.
     tokio::task::spawn_blocking(move || {
         let mut harness = AsyncMigrationHarness::new(conn);
-        harness.run_pending_migrations(MIGRATIONS).map(|applied| applied.len()).map_err(MigrateError::Run)
+        let pending = harness.pending_migrations(MIGRATIONS).map_err(MigrateError::Run)?;
+        for migration in &pending {
+            harness.run_migration(migration).map_err(MigrateError::Run)?;
+            crash::point("migrate.applied");
+        }
+        Ok(pending.len())
     })
     .await?
 }
 
+/// How a database differs from this version's schema, in migrations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Not applied yet.
+    pub missing: usize,
+    /// Applied by a newer version, which this one does not know.
+    pub unknown: usize,
+}
+
 /// How many migrations are missing. Changes nothing, so any role may ask that can read.
 pub async fn pending(url: &str) -> Result<usize, MigrateError> {
+    Ok(difference(url).await?.missing)
+}
+
+/// Compares the database with this version. Changes nothing.
+pub async fn difference(url: &str) -> Result<Difference, MigrateError> {
     let mut conn = AsyncPgConnection::establish(url).await?;
     let begun = diesel::sql_query("select 1 from pg_tables where schemaname = 'public' and tablename = $1");
     let begun = begun.bind::<Text, _>("__diesel_schema_migrations").execute(&mut conn).await? > 0;
@@ -48,28 +71,15 @@ pub async fn pending(url: &str) -> Result<usize, MigrateError> {
         false => Vec::new(),
     };
     let known: Vec<Box<dyn Migration<Pg>>> = MIGRATIONS.migrations().map_err(MigrateError::Run)?;
-    let is_applied = |version: String| applied.iter().any(|applied| applied.version == version);
-    Ok(known.iter().filter(|known| !is_applied(known.name().version().to_string())).count())
+    let known: BTreeSet<String> = known.iter().map(|known| known.name().version().to_string()).collect();
+    let applied: BTreeSet<String> = applied.into_iter().map(|applied| applied.version).collect();
+    Ok(Difference { missing: known.difference(&applied).count(), unknown: applied.difference(&known).count() })
 }
 
 #[derive(diesel::QueryableByName)]
 struct Applied {
     #[diesel(sql_type = Text)]
     version: String,
-}
-
-#[derive(diesel::QueryableByName)]
-struct Version {
-    #[diesel(sql_type = diesel::sql_types::Integer)]
-    number: i32,
-}
-
-/// The server's own version: 150018 is 15.18.
-pub async fn server_version(url: &str) -> Result<u32, MigrateError> {
-    let mut conn = AsyncPgConnection::establish(url).await?;
-    let query = diesel::sql_query("select current_setting('server_version_num')::int as number");
-    let version: Version = query.get_result(&mut conn).await?;
-    Ok(u32::try_from(version.number).unwrap_or(0))
 }
 
 /// Whether a server answers there.

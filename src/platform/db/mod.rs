@@ -23,16 +23,21 @@ use crate::base::{
 };
 
 pub mod migrate;
+pub mod questions;
 pub mod roles;
 mod together;
 #[rustfmt::skip]
 pub mod schema;
+pub mod server;
 
 /// What a store's functions run on: a pooled connection, in a transaction or not.
 pub type Conn = AsyncPgConnection;
 
 /// Waiting longer than this for a free connection means that the database cannot keep up.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A server that does not answer a first, small question for so long hangs.
+pub const SILENCE: Duration = Duration::from_secs(8);
 
 tokio::task_local! {
     static IN_TRANSACTION: ();
@@ -68,6 +73,11 @@ pub enum DbError {
 }
 
 impl DbError {
+    /// It took a question in and did not answer.
+    pub fn silent() -> Self {
+        Self::Unreachable("the database did not answer in time".into())
+    }
+
     pub fn unreadable(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Unreadable(why.into())
     }
@@ -162,6 +172,25 @@ impl Db {
         Ok(self.pool.get().await?)
     }
 
+    /// Runs `look` on the database as it is at one moment: work that goes on meanwhile is seen whole or not at all.
+    pub async fn snapshot<T, E, A>(&self, look: A) -> Result<T, E>
+    where
+        A: AsyncFnOnce(&mut Conn) -> Result<T, E>,
+        E: From<DbError>,
+    {
+        let mut conn = self.pool.get().await.map_err(DbError::from)?;
+        let begin = "begin transaction isolation level repeatable read, read only";
+        AnsiTransactionManager::begin_transaction_sql(&mut *conn, begin).await.map_err(DbError::from)?;
+        // A look at everything may take longer than a page.
+        let patient = "set local statement_timeout = '10min'; set local idle_in_transaction_session_timeout = '10min'";
+        diesel_async::SimpleAsyncConnection::batch_execute(&mut *conn, patient).await.map_err(DbError::from)?;
+        let seen = look(&mut conn).await;
+        if let Err(failure) = AnsiTransactionManager::rollback_transaction(&mut *conn).await {
+            tracing::warn!(error = %failure, "a snapshot did not end, the connection is dropped");
+        }
+        seen
+    }
+
     /// Runs `act` in one transaction: committed when it returns `Ok`, undone when it returns `Err` or is dropped.
     /// `name` says in logs and metrics which transaction it was. Calls out of the process do not belong inside.
     pub async fn write<T, E, A>(&self, name: &'static str, act: A) -> Result<T, E>
@@ -171,7 +200,11 @@ impl Db {
     {
         let conn = self.pool.get().await.map_err(DbError::from)?;
         let mut tx = Tx { conn, name };
-        AnsiTransactionManager::begin_transaction(&mut *tx.conn).await.map_err(DbError::from)?;
+        // A server that hangs takes this in and never answers.
+        tokio::time::timeout(SILENCE, AnsiTransactionManager::begin_transaction(&mut *tx.conn))
+            .await
+            .map_err(|_| DbError::silent())?
+            .map_err(DbError::from)?;
         match IN_TRANSACTION.scope((), act(&mut tx)).await {
             Ok(value) => {
                 AnsiTransactionManager::commit_transaction(&mut *tx.conn).await.map_err(DbError::from)?;

@@ -11,6 +11,7 @@ use diesel::{
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
 use super::migrate::{LOCK, MigrateError};
+use crate::platform::crash;
 
 /// Takes everything away and gives what is right, so that a right which somebody added by hand does not stay.
 const GRANT: &str = r"
@@ -46,6 +47,7 @@ pub async fn grant(owner: &str, application: &str) -> Result<(), MigrateError> {
     let setting = diesel::sql_query("select set_config('renderkeep.application', $1, false)");
     setting.bind::<Text, _>(&role).execute(&mut conn).await?;
     conn.batch_execute(GRANT).await?;
+    crash::point("migrate.granted");
     Ok(())
 }
 

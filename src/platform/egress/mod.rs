@@ -11,6 +11,7 @@ use self::address::Reach;
 pub use self::{
     address::Refusal,
     body::{Body, Part},
+    checks::QUESTIONS,
     client::{Call, Method, Reply},
     data_map::DATA_MAP,
     destinations::{Category, Destination, Origin},
@@ -26,6 +27,7 @@ use crate::{
 
 mod address;
 mod body;
+mod checks;
 mod client;
 mod data_map;
 pub mod destinations;

@@ -24,11 +24,13 @@ use crate::{
     platform::Platform,
 };
 
+mod checks;
 mod queue;
 mod schedule;
 mod status;
 mod worker;
 
+pub use checks::QUESTIONS;
 pub use queue::{NewJob, enqueue};
 pub use status::{Entry, Filter, Turn, list, turns};
 pub use worker::run;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::LEASE;
 use crate::{
-    base::{ctx::Ctx, ids::JobId},
+    base::{clock::MOST_AHEAD, ctx::Ctx, ids::JobId},
     platform::{
         db::{Conn, DbError, Tx, schema::jobs::dsl as t},
         signals::{Signal, Signals},
@@ -156,7 +156,9 @@ pub(super) async fn end(
 
 /// Gives work whose lease has expired to whoever asks next; returns how many there were.
 pub(super) async fn sweep(conn: &mut Conn, now: DateTime<Utc>) -> Result<usize, DbError> {
-    let expired = || t::jobs.filter(t::state.eq("running")).filter(t::lease_until.lt(now));
+    // A lease beyond what clocks differ by was given before a clock went back.
+    let over = || t::lease_until.lt(now).or(t::lease_until.gt(now + LEASE + MOST_AHEAD));
+    let expired = || t::jobs.filter(t::state.eq("running")).filter(over());
     let unleased = || (t::lease_owner.eq(None::<Uuid>), t::lease_until.eq(None::<DateTime<Utc>>));
     let given_up = diesel::update(expired().filter(t::attempts.ge(MOST_LOST)))
         .set((

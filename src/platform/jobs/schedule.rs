@@ -9,9 +9,13 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::LEASE;
-use crate::platform::db::{Conn, DbError, schema::schedule::dsl as t};
+use crate::{
+    base::clock::MOST_AHEAD,
+    platform::db::{Conn, DbError, schema::schedule::dsl as t},
+};
 
-/// Takes the turn if nobody has it and the last one began at or before `due`.
+/// Takes the turn if nobody has it and the last one began at or before `due`. A turn in the future was taken before a clock
+/// went back, and keeps nobody waiting.
 pub(super) async fn take(
     conn: &mut Conn,
     name: &str,
@@ -22,8 +26,9 @@ pub(super) async fn take(
     let turn = (t::last_started_at.eq(now), t::lease_owner.eq(owner), t::lease_until.eq(now + LEASE));
     let upsert =
         diesel::insert_into(t::schedule).values((t::name.eq(name), turn)).on_conflict(t::name).do_update().set(turn);
-    let free = t::lease_until.is_null().or(t::lease_until.le(now).assume_not_null());
-    let taken = FilterDsl::filter(upsert, free.and(t::last_started_at.le(due))).execute(conn).await?;
+    let over = t::lease_until.le(now).or(t::lease_until.gt(now + LEASE + MOST_AHEAD)).assume_not_null();
+    let is_due = t::last_started_at.le(due).or(t::last_started_at.gt(now + MOST_AHEAD));
+    let taken = FilterDsl::filter(upsert, t::lease_until.is_null().or(over).and(is_due)).execute(conn).await?;
     Ok(taken == 1)
 }
 

@@ -31,6 +31,7 @@ use super::{
 };
 use crate::base::{clock::Clock, ctx::Ctx, data_map::Table, error::NotFound, random};
 
+pub mod checks;
 mod epochs;
 mod erasures;
 pub mod jobs;
@@ -120,12 +121,14 @@ impl Keyring {
         Self::with(db, root::open(&row, roots)?, epochs).await
     }
 
-    async fn with(db: &Db, key: Zeroizing<[u8; 32]>, epochs: Epochs) -> Result<Self, KeyringError> {
+    async fn with(db: &Db, key: Zeroizing<[u8; 32]>, mut epochs: Epochs) -> Result<Self, KeyringError> {
         let mut conn = db.read().await?;
         for owner in epochs.erasures().read()? {
             store::destroy(&mut conn, owner).await?;
         }
         let used: BTreeSet<i32> = store::epochs_in_use(&mut conn).await?;
+        // After what is used: a server that runs may have turned the epoch since the files were read.
+        epochs.reload()?;
         epochs.must_have(&used)?;
         let remembered = Mutex::default();
         Ok(Self(Arc::new(Inner { keys: Keys::new(&key), epochs: RwLock::new(epochs), remembered })))

@@ -8,6 +8,7 @@ use std::{future::Future, ops::Range, path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use minio::s3::{
     MinioClient, MinioClientBuilder,
@@ -16,7 +17,7 @@ use minio::s3::{
     error::{Error, NetworkError, S3ServerError, ValidationErr},
     http::BaseUrl,
     minio_error_response::MinioErrorCode,
-    response_traits::HasEtagFromHeaders,
+    response_traits::{HasEtagFromHeaders, HasS3Fields},
     segmented_bytes::SegmentedBytes,
     types::{BucketName, ObjectKey, PartInfo, Region, S3Api, ToStream, UploadId},
 };
@@ -44,6 +45,17 @@ pub struct Minio {
     bucket: BucketName,
     disk: Option<Disk>,
     patience: Duration,
+}
+
+/// What a store says of itself.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// Its time of day, in whole seconds.
+    pub time: Option<DateTime<Utc>>,
+    /// Its program.
+    pub server: Option<String>,
+    /// Whether the bucket is there.
+    pub bucket: bool,
 }
 
 /// The configured store cannot be used as it is configured.
@@ -115,6 +127,15 @@ impl Minio {
         }
     }
 
+    /// What the store says of itself beside an answer. Asked once: who asks wants to know how it is now.
+    pub async fn told(&self) -> Result<Told, StorageError> {
+        let answer = self.once(async { self.client.bucket_exists(&self.bucket)?.build().send().await });
+        let answer = answer.await.map_err(unreachable)?;
+        let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let time = header("date").and_then(|date| DateTime::parse_from_rfc2822(&date).ok());
+        Ok(Told { time: time.map(|time| time.to_utc()), server: header("server"), bucket: answer.exists() })
+    }
+
     async fn put_one(&self, key: &ObjectKey, bytes: Bytes) -> Result<(), StorageError> {
         let put = async || self.client.put_object(&self.bucket, key, segments(&bytes))?.build().send().await;
         self.retried(put).await.map(drop).map_err(unreachable)
@@ -178,7 +199,8 @@ impl ObjectStore for Minio {
             self.put_parts(&key, first, &mut parts).await?;
         }
         if self.head(id).await? != Some(parts.seen) {
-            return Err(StorageError::Damaged(id));
+            // It said yes to something, whatever it is: a proxy before it, say. Nothing of ours is damaged.
+            return Err(StorageError::Unreachable("the store does not have what it took in".into()));
         }
         if let Some(disk) = &self.disk {
             disk.flush().await.map_err(|error| StorageError::Unreachable(Box::new(error)))?;

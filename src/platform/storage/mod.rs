@@ -17,6 +17,7 @@ use crate::base::{
     ids::ObjectId,
 };
 
+pub mod checks;
 pub mod durable;
 pub mod memory;
 pub mod minio;

@@ -31,6 +31,7 @@ use crate::{
         random,
     },
     platform::{
+        crash,
         crypto::CryptoError,
         db::{
             Db, Tx,
@@ -93,6 +94,7 @@ impl Storage {
         let key: [u8; 32] = random::bytes().map_err(CryptoError::from)?;
         let sealed_key = self.keys.of(&mut *db.read().await?, owner).await?.seal_key(id.uuid(), &key)?;
         let store = open_row(db, clock, id, owner, &sealed_key).await?;
+        crash::point("storage.opened");
         let key = ObjectKey::new(&key, owner, id)?;
         let stored = self.fill(db, clock, id, store, sealing(bytes, key, length)).await;
         if stored.is_err() {
@@ -115,6 +117,7 @@ impl Storage {
             bytes = put => bytes?,
             lost = keep_row(db, clock, id) => return Err(lost),
         };
+        crash::point("storage.put");
         let Tally { bytes, hash } = std::mem::take(&mut *sealing.tally.lock().unwrap_or_else(PoisonError::into_inner));
         if in_store != sealed::sealed_length(bytes) {
             return Err(StorageError::Damaged(id));
@@ -152,9 +155,11 @@ impl Storage {
     /// Bytes wherever they are, then the row.
     async fn delete(&self, db: &Db, due: Due) -> Result<(), StorageError> {
         let id = ObjectId::from(due.id);
+        crash::point("storage.retracted");
         for store in [Some(due.store_id), due.copy_store_id].into_iter().flatten() {
             self.stores.of(db, store).await?.delete(id).await?;
         }
+        crash::point("storage.removed");
         forget_row(db, id).await
     }
 

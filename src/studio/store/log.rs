@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
-use diesel::{prelude::*, upsert::excluded};
+use diesel::{prelude::*, sql_types::Timestamptz, upsert::excluded};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 
@@ -26,7 +26,7 @@ pub struct Event {
 }
 
 /// What snapshots are sealed as.
-const SNAPSHOT: &str = "generation_events.snapshot";
+pub(super) const SNAPSHOT: &str = "generation_events.snapshot";
 
 /// A state change that is to be appended to its person's log.
 pub struct NewEvent {
@@ -123,7 +123,15 @@ pub async fn after(
     Ok(complete.then_some(events))
 }
 
-/// Forgets what is older than `before`; returns how many events.
+/// Forgets each person's events up to the newest that is older than `before`; returns how many. By number and not by time,
+/// because a clock that went back must not leave a gap: readers would miss what was in it.
 pub async fn forget(conn: &mut Conn, before: DateTime<Utc>) -> Result<usize, DbError> {
-    Ok(diesel::delete(generation_events::table.filter(generation_events::at.lt(before))).execute(conn).await?)
+    Ok(diesel::sql_query(
+        "delete from generation_events told using
+             (select person_id, max(number) as number from generation_events where at < $1 group by 1) due
+         where told.person_id = due.person_id and told.number <= due.number",
+    )
+    .bind::<Timestamptz, _>(before)
+    .execute(conn)
+    .await?)
 }

@@ -27,6 +27,7 @@ use crate::{
     },
 };
 
+pub mod checks;
 mod data_map;
 pub mod log;
 pub mod queue;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     base::{
+        clock::MOST_AHEAD,
         ids::{AssetId, AttemptId, GenerationId, ObjectId},
         money::Micros,
     },
@@ -38,7 +39,8 @@ struct Claimed {
 }
 
 /// Leases waiting or abandoned work to `owner`: round robin over people, at most `per_person` at once for each of them.
-/// Work whose worker died comes before new work.
+/// Work whose worker died comes before new work. What seems to be further in the future than clocks differ is due too: a
+/// clock went back.
 pub async fn claim(
     conn: &mut Conn,
     owner: Uuid,
@@ -49,13 +51,13 @@ pub async fn claim(
     let rows: Vec<Claimed> = diesel::sql_query(
         "with busy as (
              select person_id, count(*) as running from generations
-             where ended_at is null and lease_until >= $2 group by person_id),
+             where ended_at is null and lease_until between $2 and $7 group by person_id),
          free as (
              select id, person_id, state = 'queued' as fresh,
                     row_number() over (partition by person_id order by state = 'queued', id) as turn
              from generations
-             where ended_at is null and state <> 'unknown' and not_before <= $2
-               and (lease_until is null or lease_until < $2)),
+             where ended_at is null and state <> 'unknown' and (not_before <= $2 or not_before > $6)
+               and (lease_until is null or lease_until < $2 or lease_until > $7)),
          chosen as (
              select free.id from free left join busy using (person_id)
              where coalesce(busy.running, 0) + free.turn <= $3
@@ -63,7 +65,7 @@ pub async fn claim(
          update generations g set lease_owner = $1, lease_until = $5
          from chosen
          where g.id = chosen.id and g.ended_at is null and g.state <> 'unknown'
-           and (g.lease_until is null or g.lease_until < $2)
+           and (g.lease_until is null or g.lease_until < $2 or g.lease_until > $7)
          returning g.id",
     )
     .bind::<SqlUuid, _>(owner)
@@ -71,6 +73,8 @@ pub async fn claim(
     .bind::<BigInt, _>(per_person)
     .bind::<BigInt, _>(most)
     .bind::<Timestamptz, _>(now + lease())
+    .bind::<Timestamptz, _>(now + MOST_AHEAD)
+    .bind::<Timestamptz, _>(now + lease() + MOST_AHEAD)
     .load(conn)
     .await?;
     Ok(rows.into_iter().map(|row| row.id.into()).collect())

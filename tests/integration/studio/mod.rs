@@ -8,7 +8,7 @@ use crate::support::app::{Client, TestApp};
 
 mod billable;
 mod compat;
-mod crash;
+pub mod crash;
 mod events;
 mod refused;
 mod servers;

@@ -78,7 +78,8 @@ impl TestApp {
         self.serve();
     }
 
-    fn halt(&mut self) {
+    /// Stops in order and stays so.
+    pub fn halt(&mut self) {
         self.stop.cancel();
         if let Some(server) = self.server.take() {
             server.join().unwrap();
@@ -161,6 +162,8 @@ impl Reply {
 
 impl Client {
     pub fn of(url: &str, token: Option<String>) -> Self {
+        // As main does; a second installation is refused and changes nothing.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         Self { http: reqwest::Client::new(), url: url.to_owned(), token }
     }
 
@@ -203,6 +206,13 @@ impl Client {
         let part = reqwest::multipart::Part::bytes(bytes).file_name(name.to_owned());
         let form = reqwest::multipart::Form::new().part("file", part);
         self.send(self.request("POST", "/api/v1/assets").multipart(form)).await
+    }
+
+    /// None when nobody answered.
+    pub async fn try_send(&self, request: reqwest::RequestBuilder) -> Option<Reply> {
+        let response = request.send().await.ok()?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Some(Reply { status, headers, body: response.bytes().await.ok()? })
     }
 
     /// Looks until the generation has ended or is unknown.

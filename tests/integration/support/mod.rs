@@ -22,6 +22,7 @@ use renderkeep::{
 
 pub mod app;
 pub mod postgres;
+pub mod serve;
 pub mod stores;
 pub mod up;
 

@@ -86,10 +86,19 @@ impl Server {
 
     /// A store with an empty bucket of its own.
     pub async fn store(&self) -> Minio {
-        static NUMBER: AtomicU32 = AtomicU32::new(1);
-        let store = self.client(&format!("bucket-{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
+        let store = self.client(&Self::bucket());
         self.ready(&store).await;
         store
+    }
+
+    /// The name of a bucket that nobody else has.
+    pub fn bucket() -> String {
+        static NUMBER: AtomicU32 = AtomicU32::new(1);
+        format!("bucket-{}", NUMBER.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
     }
 
     /// Waits until the server answers.
@@ -106,10 +115,6 @@ impl Server {
 
     pub fn client(&self, bucket: &str) -> Minio {
         client(&self.endpoint(), bucket, Some(self.dir.clone()))
-    }
-
-    pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
     }
 
     /// As a power cut would, but for the disk.

@@ -61,6 +61,13 @@ impl Place {
         }
     }
 
+    /// The same of one file.
+    pub fn hand_over_file(&self, path: &Path) {
+        if geteuid().is_root() {
+            chown(path, Some(65534), Some(65534)).unwrap();
+        }
+    }
+
     /// Settings of its own, before its first start.
     pub fn configure(&self, settings: &str) {
         fs::create_dir_all(self.path()).unwrap();
