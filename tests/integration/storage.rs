@@ -201,6 +201,100 @@ async fn killed_and_started_again(program: Program) {
     assert_eq!(store.list(None, 10).await.unwrap(), [id]);
 }
 
+/// Whatever else is in the bucket, with names that are almost ours, is neither listed nor touched.
+#[tokio::test]
+async fn foreign_objects_in_the_bucket_are_left_alone() {
+    for program in [Program::Minio, Program::Versitygw] {
+        let server = stores::Server::start(program).await;
+        let store = server.client("shared");
+        server.ready(&store).await;
+        let id = new_id();
+        store.put(id, stream_of("ours"), None).await.unwrap();
+        let ours = id.to_string();
+        let shorter = &ours[..ours.len() - 1];
+        let names = [
+            "readme.txt".to_owned(),
+            "a folder/with/obj_files".to_owned(),
+            format!("{ours}.bak"),
+            shorter.to_owned(),
+            ours.to_uppercase(),
+            format!("ast{}", &ours[3..]),
+            "obj_zzzzzzzzzzzzzzzzzzzzzzzzzz".to_owned(),
+            "\u{fc}n\u{ef}c\u{f6}de?#%20&+".to_owned(),
+        ];
+        for name in &names {
+            server.put_foreign("shared", name).await;
+        }
+        assert_eq!(store.list(None, 100).await.unwrap(), [id], "{program:?}");
+        assert_eq!(store.list(None, 1).await.unwrap(), [id], "{program:?}: a page full of others is not the end");
+        store.delete(id).await.unwrap();
+        assert!(store.list(None, 100).await.unwrap().is_empty());
+    }
+}
+
+/// Seen from outside: no part of a broken, a refused or an abandoned upload is left.
+#[tokio::test]
+async fn an_upload_that_broke_off_leaves_no_parts() {
+    for program in [Program::Minio, Program::Versitygw] {
+        let server = stores::Server::start(program).await;
+        let store = server.client("parts");
+        server.ready(&store).await;
+        let broken = futures::stream::iter([Err(StorageError::Interrupted("cut".into()))]);
+        store.put(new_id(), Box::pin(pieces(&pattern(11 * MIB)).chain(broken)), None).await.unwrap_err();
+        store.put(new_id(), pieces(&pattern(12 * MIB)), Some(11 * MIB as u64)).await.unwrap_err();
+        // Whoever uploaded has gone away in the middle.
+        let endless = Box::pin(pieces(&pattern(11 * MIB)).chain(futures::stream::pending()));
+        let mut abandoned = Box::pin(store.put(new_id(), endless, None));
+        while server.leftover_parts("parts").is_empty() {
+            let step = tokio::time::timeout(Duration::from_millis(20), &mut abandoned).await;
+            assert!(step.is_err(), "it has no end");
+        }
+        drop(abandoned);
+        for _ in 0..100 {
+            if server.leftover_parts("parts").is_empty() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(server.leftover_parts("parts"), [""; 0].map(std::path::PathBuf::from), "{program:?}");
+        assert!(store.list(None, 10).await.unwrap().is_empty());
+    }
+}
+
+/// The server dies while an object comes in: an error in time, and after its return nothing of it and all the rest.
+#[tokio::test]
+async fn a_store_that_is_killed_during_a_put_keeps_nothing_of_it() {
+    for program in [Program::Minio, Program::Versitygw] {
+        let mut server = stores::Server::start(program).await;
+        let store = server.client("killed").patience(Duration::from_millis(500));
+        server.ready(&store).await;
+        let kept = new_id();
+        store.put(kept, stream_of("kept"), None).await.unwrap();
+        let lost = new_id();
+        let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
+        let rest = pattern(6 * MIB);
+        let second = futures::stream::once(async move {
+            receiver.await.unwrap();
+            Ok(rest)
+        });
+        let put = store.put(lost, Box::pin(pieces(&pattern(6 * MIB)).chain(second)), None);
+        let killing = async {
+            while server.leftover_parts("killed").is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            server.kill();
+            sender.send(()).unwrap();
+        };
+        let (put, ()) =
+            tokio::time::timeout(Duration::from_secs(30), async { tokio::join!(put, killing) }).await.unwrap();
+        assert!(matches!(put, Err(StorageError::Unreachable(_))), "{program:?}: {put:?}");
+        server.restart();
+        server.ready(&store).await;
+        assert_eq!(store.list(None, 10).await.unwrap(), [kept], "{program:?}");
+        assert_eq!(store.head(lost).await.unwrap(), None);
+    }
+}
+
 /// Answers each connection in turn with one of these texts, then repeats the last.
 async fn scripted(answers: &'static [&'static str]) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -250,4 +344,73 @@ async fn an_object_that_is_cut_on_the_way_is_an_error() {
 async fn a_part_of_the_wrong_length_is_damaged() {
     let store = stores::client(&scripted(&[LESS]).await, "bucket", None);
     assert!(matches!(store.get(new_id(), Some(0..10)).await.err(), Some(StorageError::Damaged(_))));
+}
+
+const SKEWED: &str = "HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nContent-Length: 100\r\nConnection: close\r\n\r\n\
+    <?xml version=\"1.0\"?><Error><Code>RequestTimeTooSkewed</Code><Message>Clock</Message></Error>         ";
+/// As a HEAD is answered: nobody may send a body with it.
+const FORBIDDEN: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+const GARBAGE: [&str; 4] = [
+    "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 17\r\nConnection: close\r\n\r\n<html>hi</html>\r\n",
+    "HTTP/1.1 500 Oh\r\nContent-Length: 4\r\nConnection: close\r\n\r\n\u{0}\u{1}\u{2}\u{3}",
+    "HTTP/1.1 404 Not Found\r\nContent-Type: application/xml\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<Error",
+    "SMTP ready\r\n",
+];
+
+#[tokio::test]
+async fn a_store_with_another_clock_is_said_by_name() {
+    let store = stores::client(&scripted(&[SKEWED]).await, "bucket", None);
+    let put = store.put(new_id(), stream_of("x"), None).await.unwrap_err();
+    let got = store.get(new_id(), None).await.err().unwrap();
+    let listed = store.list(None, 10).await.unwrap_err();
+    let prepared = stores::client(&scripted(&[FORBIDDEN, SKEWED]).await, "bucket", None).prepare().await.unwrap_err();
+    for error in [put, got, listed, prepared] {
+        assert!(matches!(error, StorageError::Clock), "{error:?}");
+        assert!(error.to_string().contains("clock") && error.to_string().contains("NTP"));
+    }
+}
+
+/// Nothing that is not an object is taken for one, and nothing is taken for stored that was not.
+#[tokio::test]
+async fn garbage_is_an_error_and_not_an_object() {
+    for garbage in GARBAGE {
+        let store = stores::client(&scripted(vec![garbage].leak()).await, "bucket", None);
+        let store = store.patience(Duration::from_millis(500));
+        assert!(store.put(new_id(), stream_of("x"), None).await.is_err(), "{garbage}");
+        assert!(store.put(new_id(), pieces(&pattern(6 * MIB)), None).await.is_err(), "{garbage}");
+        assert!(store.list(None, 10).await.is_err(), "{garbage}");
+        let part = match store.get(new_id(), Some(0..100)).await {
+            Ok(stream) => collect(stream, 1000).await.map(drop),
+            Err(error) => Err(error),
+        };
+        assert!(part.is_err(), "{garbage}");
+    }
+}
+
+/// Answers with ten bytes, `pause` apart, of which `sent` come.
+async fn dripping(pause: Duration, sent: usize) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let _ = socket.read(&mut [0; 4096]).await;
+            let _ = socket.write_all(HEADED.as_bytes()).await;
+            for _ in 0..sent {
+                tokio::time::sleep(pause).await;
+                let _ = socket.write_all(b"x").await;
+            }
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_slow_store_is_waited_for_as_long_as_something_comes() {
+    let patience = Duration::from_millis(400);
+    let slow = stores::client(&dripping(Duration::from_millis(100), 10).await, "bucket", None).patience(patience);
+    assert_eq!(collect(slow.get(new_id(), None).await.unwrap(), 100).await.unwrap(), "xxxxxxxxxx");
+    let stuck = stores::client(&dripping(Duration::from_millis(1), 5).await, "bucket", None).patience(patience);
+    let stream = stuck.get(new_id(), None).await.unwrap();
+    assert!(matches!(collect(stream, 100).await, Err(StorageError::Unreachable(_))));
 }

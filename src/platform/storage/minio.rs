@@ -1,4 +1,4 @@
-//! MinIO, or any server that speaks S3, through the `minio` crate.
+//! MinIO, versitygw, or any server that speaks S3, through the `minio` crate.
 //!
 //! The crate has no timeouts and no retries, and stores a stream that was cut as if it were whole. So everything it does
 //! is wrapped here: each request has a time limit and is repeated when that is safe, streams are cut into parts by us and
@@ -117,8 +117,11 @@ impl Minio {
     /// Makes the bucket unless it is there.
     pub async fn prepare(&self) -> Result<(), StorageError> {
         let exists = self.retried(async || self.client.bucket_exists(&self.bucket)?.build().send().await).await;
-        if exists.map_err(unreachable)?.exists() {
-            return Ok(());
+        match exists {
+            Ok(answer) if answer.exists() => return Ok(()),
+            Ok(_) => {}
+            // The answer has no body; another request says why.
+            Err(failure) => return Err(self.list(None, 1).await.err().unwrap_or_else(|| unreachable(failure))),
         }
         match self.retried(async || self.client.create_bucket(&self.bucket)?.build().send().await).await {
             // Another server of ours was faster, or the answer to the first try was lost.
@@ -428,7 +431,11 @@ fn code_is(error: &Error, code: &MinioErrorCode) -> bool {
 }
 
 fn unreachable(failure: Failure) -> StorageError {
-    StorageError::Unreachable(Box::new(failure))
+    let skewed = MinioErrorCode::OtherError("requesttimetooskewed".to_owned());
+    match &failure {
+        Failure::Store(error) if code_is(error, &skewed) => StorageError::Clock,
+        _ => StorageError::Unreachable(Box::new(failure)),
+    }
 }
 
 fn lost(failure: Failure, id: ObjectId) -> StorageError {

@@ -36,6 +36,11 @@ pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, StorageError>> + S
 pub enum StorageError {
     #[error("The store cannot be reached at the moment. Nothing was changed; try again in a few seconds.")]
     Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(
+        "The store refuses requests because its clock and this server's are too far apart. Set the time of both machines \
+         right, best with NTP, and try again."
+    )]
+    Clock,
     #[error("A stored object is missing.")]
     Missing(ObjectId),
     #[error("A stored object is not what was stored: it was cut, extended or changed.")]
@@ -66,7 +71,7 @@ impl From<diesel::result::Error> for StorageError {
 impl Fault for StorageError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Unreachable(_) => Kind::Unavailable,
+            Self::Unreachable(_) | Self::Clock => Kind::Unavailable,
             Self::Interrupted(_) => Kind::Malformed,
             Self::TooLarge(_) => Kind::TooLarge,
             Self::Missing(_) | Self::Damaged(_) | Self::Crypto(_) => Kind::Internal,
@@ -87,6 +92,9 @@ impl Fault for StorageError {
 }
 
 /// What a store must be able to do. Every implementation passes the same contract tests.
+///
+/// There are no conditional requests: a name is generated for one put and never written again with other bytes, so there
+/// is nothing that a condition could protect. Who may read, write or delete is decided by the object's row.
 #[async_trait(?Send)]
 pub trait ObjectStore: Send + Sync {
     /// Stores the whole stream, of known or unknown length, or nothing. Returns the number of bytes stored, which

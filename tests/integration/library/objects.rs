@@ -1,12 +1,25 @@
 //! Rows and bytes of stored objects, whatever happens between the two.
 
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
 use chrono::Duration;
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use renderkeep::{
     base::ids::{ObjectId, PersonId, WorkspaceId},
     platform::{
         Platform,
-        storage::{ObjectStore, Storage, StorageError, bounded, collect, stream_of},
+        storage::{
+            ByteStream, ObjectStore, Storage, StorageError, Stores, bounded, collect, memory::Memory, sealed::CHUNK,
+            stream_of,
+        },
     },
 };
 use uuid::Uuid;
@@ -43,7 +56,7 @@ async fn sweep(test: &TestPlatform) -> usize {
     app.storage.sweep(&app.db, &app.clock).await.unwrap()
 }
 
-async fn read(test: &TestPlatform, id: ObjectId) -> Result<bytes::Bytes, StorageError> {
+async fn read(test: &TestPlatform, id: ObjectId) -> Result<Bytes, StorageError> {
     let app = &test.platform;
     collect(app.storage.get(&app.db, id, None).await?.stream, 1000).await
 }
@@ -135,6 +148,61 @@ async fn what_was_changed_in_the_store_is_damaged() {
     let id = put(&test, "mild").await;
     store.delete(id).await.unwrap();
     assert!(matches!(read(&test, id).await, Err(StorageError::Missing(_))));
+}
+
+/// Counts what leaves the store.
+struct Counting(Memory, Arc<AtomicU64>);
+
+#[async_trait(?Send)]
+impl ObjectStore for Counting {
+    async fn put(&self, id: ObjectId, bytes: ByteStream, length: Option<u64>) -> Result<u64, StorageError> {
+        self.0.put(id, bytes, length).await
+    }
+    async fn get(&self, id: ObjectId, range: Option<Range<u64>>) -> Result<ByteStream, StorageError> {
+        let count = self.1.clone();
+        let bytes = self.0.get(id, range).await?;
+        Ok(Box::pin(bytes.inspect_ok(move |part| _ = count.fetch_add(part.len() as u64, Ordering::SeqCst))))
+    }
+    async fn head(&self, id: ObjectId) -> Result<Option<u64>, StorageError> {
+        self.0.head(id).await
+    }
+    async fn delete(&self, id: ObjectId) -> Result<(), StorageError> {
+        self.0.delete(id).await
+    }
+    async fn list(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<ObjectId>, StorageError> {
+        self.0.list(after, limit).await
+    }
+}
+
+#[tokio::test]
+async fn a_range_costs_two_chunks_more_than_itself_at_most() {
+    const TAG: u64 = 16;
+    let test = platform().await;
+    let app = &test.platform;
+    let left = Arc::new(AtomicU64::new(0));
+    let counting = Arc::new(Counting(Memory::default(), left.clone()));
+    let storage = Storage::new(Stores::first(app.keys.clone(), counting), app.keys.clone());
+    let (chunk, length) = (CHUNK as u64, 40 * 1024 * 1024 + 17);
+    let plain: Bytes = (0..length as usize).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let whole = stream_of(plain.clone());
+    let id = storage.put(&app.db, &app.clock, owner(app).await, whole, Some(length)).await.unwrap().id;
+    for range in [
+        0..1,
+        chunk - 1..chunk + 1,
+        chunk..2 * chunk,
+        7 * chunk + 5..9 * chunk + 6,
+        length / 2..length / 2 + 5_000_000,
+        length - 1..length,
+        length - 17..length,
+    ] {
+        left.store(0, Ordering::SeqCst);
+        let read = storage.get(&app.db, id, Some(range.clone())).await.unwrap().stream;
+        let read = collect(read, length).await.unwrap();
+        assert!(read == plain[range.start as usize..range.end as usize], "{range:?}");
+        let (wanted, left) = (range.end - range.start, left.load(Ordering::SeqCst));
+        let chunks = wanted.div_ceil(chunk) + 1;
+        assert!(left <= wanted + 2 * chunk + chunks * TAG, "{range:?} cost {left} bytes");
+    }
 }
 
 #[tokio::test]

@@ -13,6 +13,13 @@ use std::{
     time::Duration,
 };
 
+use minio::s3::{
+    MinioClientBuilder,
+    creds::StaticProvider,
+    http::BaseUrl,
+    segmented_bytes::SegmentedBytes,
+    types::{BucketName, ObjectKey, Region, S3Api},
+};
 use renderkeep::{config, platform::storage::minio::Minio};
 use tokio::sync::OnceCell;
 
@@ -117,6 +124,26 @@ impl Server {
         client(&self.endpoint(), bucket, Some(self.dir.clone()))
     }
 
+    /// Puts something there that is none of ours.
+    pub async fn put_foreign(&self, bucket: &str, key: &str) {
+        let keys = StaticProvider::new(ACCESS, SECRET, None);
+        let mut url: BaseUrl = self.endpoint().parse().unwrap();
+        url.region = Region::new("us-east-1").unwrap();
+        let client = MinioClientBuilder::new(url).provider(Some(keys)).build().unwrap();
+        let bytes = SegmentedBytes::from(bytes::Bytes::from_static(b"not ours"));
+        let (bucket, key) = (BucketName::try_from(bucket).unwrap(), ObjectKey::new(key.to_owned()).unwrap());
+        client.put_object(&bucket, &key, bytes).unwrap().build().send().await.unwrap();
+    }
+
+    /// Parts of uploads that are neither finished nor aborted, as they lie on the disk.
+    pub fn leftover_parts(&self, bucket: &str) -> Vec<PathBuf> {
+        let place = match self.program {
+            Program::Minio => self.dir.join("data/.minio.sys/multipart"),
+            Program::Versitygw => self.dir.join("data").join(bucket).join(".sgwtmp/multipart"),
+        };
+        files_below(&place)
+    }
+
     /// As a power cut would, but for the disk.
     pub fn kill(&mut self) {
         self.guard.stdin.as_mut().expect("a pipe").write_all(b"kill\n").expect("the guard listens");
@@ -126,6 +153,11 @@ impl Server {
     pub fn restart(&mut self) {
         self.guard = launch(self.program, &self.dir, self.port);
     }
+}
+
+fn files_below(place: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(place).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
 }
 
 pub fn client(endpoint: &str, bucket: &str, directory: Option<PathBuf>) -> Minio {

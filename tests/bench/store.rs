@@ -1,0 +1,256 @@
+//! What sealing costs, beside the store alone: in time, in memory, and in flushes. The figures stand in
+//! docs/performance.md, measured beside a running `renderkeep up --data DIR` with
+//! `cargo bench --locked --bench store -- DIR`.
+#![expect(clippy::disallowed_types, reason = "calls the server as other programs do")]
+
+use std::{
+    fs,
+    io::{Cursor, Write, stdout},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use image::{ImageFormat, RgbImage};
+use renderkeep::{
+    accounts::{self, model::NewToken},
+    app::lifecycle,
+    base::{access::Scope, ctx::Ctx, error::FieldFault, ids::ObjectId},
+    config::{self, Sources},
+    organisation,
+    platform::{
+        Platform,
+        storage::{ByteStream, ObjectStore, minio::Minio, stream_of},
+    },
+    supervisor::Kept,
+};
+use uuid::Uuid;
+
+/// What is sent at a time, as a connection would.
+const PIECE: usize = 64 * 1024;
+const GIB: u64 = 1 << 30;
+
+struct House {
+    platform: Platform,
+    ctx: Ctx,
+    owner: Uuid,
+    /// The same store with the same flush, without sealing.
+    direct: Minio,
+    /// And without the flush.
+    unflushed: Minio,
+    url: String,
+    token: String,
+    http: reqwest::Client,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let directory = arguments.first().context("Name the directory of a running `renderkeep up`.")?;
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let house = House::open(Path::new(directory)).await?;
+        // First, because the mark only rises.
+        memory(&house).await?;
+        for (name, side, times) in [("1 MB", 590, 40), ("64 MB", 4600, 9)] {
+            compare(&house, name, noise(side)?, times).await?;
+        }
+        flushes(&house).await
+    })
+}
+
+impl House {
+    async fn open(directory: &Path) -> anyhow::Result<Self> {
+        let kept = Kept::read(directory)?;
+        let config = config::load(&kept.flags(Sources::default())?)?;
+        let direct = Minio::new(&config.storage, config.storage.directory.clone())?;
+        let unflushed = Minio::new(&config.storage, None)?;
+        let url = format!("http://127.0.0.1:{}", kept.ports.http);
+        let platform = lifecycle::open_beside(config).await?;
+        let ctx = Ctx::system("bench", platform.clock.clone());
+        let owner = organisation::ops::first_owner(&platform).await?.context("there is no owner")?;
+        let wrong = |fault: FieldFault| anyhow::Error::msg(fault.message);
+        let new = NewToken {
+            name: "bench".parse().map_err(wrong)?,
+            scopes: vec![Scope::Read, Scope::Write],
+            expires_at: None,
+        };
+        let made = accounts::ops::create_token(&ctx, &platform, &owner.mail.parse().map_err(wrong)?, new).await?;
+        let http = reqwest::Client::new();
+        Ok(Self { owner: owner.id.uuid(), platform, ctx, direct, unflushed, url, token: made.token, http })
+    }
+
+    async fn put(&self, bytes: ByteStream, length: u64) -> anyhow::Result<ObjectId> {
+        let app = &self.platform;
+        Ok(app.storage.put(&app.db, &app.clock, self.owner, bytes, Some(length)).await?.id)
+    }
+
+    async fn get(&self, id: ObjectId) -> anyhow::Result<u64> {
+        drain(self.platform.storage.get(&self.platform.db, id, None).await?.stream).await
+    }
+
+    async fn upload(&self, bytes: Bytes) -> anyhow::Result<String> {
+        let request = self.http.post(format!("{}/api/v1/assets", self.url)).bearer_auth(&self.token);
+        let answer = request.header("content-type", "image/png").body(bytes).send().await?.error_for_status()?;
+        let asset: serde_json::Value = answer.json().await?;
+        Ok(asset.get("id").and_then(|id| id.as_str()).context("no id")?.to_owned())
+    }
+
+    async fn content(&self, asset: &str) -> anyhow::Result<u64> {
+        let request = self.http.get(format!("{}/api/v1/assets/{asset}/content", self.url)).bearer_auth(&self.token);
+        let (mut answer, mut bytes) = (request.send().await?.error_for_status()?, 0);
+        while let Some(part) = answer.chunk().await? {
+            bytes += part.len() as u64;
+        }
+        Ok(bytes)
+    }
+
+    async fn delete(&self, asset: &str) -> anyhow::Result<()> {
+        for query in ["", "?forever=true"] {
+            let request = self.http.delete(format!("{}/api/v1/assets/{asset}{query}", self.url));
+            request.bearer_auth(&self.token).send().await?.error_for_status()?;
+        }
+        Ok(())
+    }
+}
+
+async fn drain(mut stream: ByteStream) -> anyhow::Result<u64> {
+    let mut bytes = 0;
+    while let Some(part) = stream.next().await.transpose()? {
+        bytes += part.len() as u64;
+    }
+    Ok(bytes)
+}
+
+fn pieces(bytes: &Bytes) -> ByteStream {
+    let bytes = bytes.clone();
+    let starts = (0..bytes.len()).step_by(PIECE);
+    Box::pin(stream::iter(starts.map(move |at| Ok(bytes.slice(at..(at + PIECE).min(bytes.len()))))))
+}
+
+/// A picture that no compression makes smaller.
+fn noise(side: u32) -> anyhow::Result<Bytes> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let pixels = RgbImage::from_fn(side, side, |_, _| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        let [r, g, b, ..] = state.to_le_bytes();
+        image::Rgb([r, g, b])
+    });
+    let mut file = Cursor::new(Vec::new());
+    pixels.write_to(&mut file, ImageFormat::Png)?;
+    Ok(file.into_inner().into())
+}
+
+/// Everything once in each round, so that whatever else the machine does meets all of it.
+async fn compare(house: &House, name: &str, bytes: Bytes, times: usize) -> anyhow::Result<()> {
+    let length = bytes.len() as u64;
+    let mut taken: [Vec<Duration>; 6] = Default::default();
+    for _ in 0..times {
+        let id = ObjectId::new(&house.ctx.clock);
+        let direct_put = timed(house.direct.put(id, pieces(&bytes), Some(length))).await?.1;
+        let direct_get = timed(async { drain(house.direct.get(id, None).await?).await }).await?.1;
+        house.direct.delete(id).await?;
+        let (sealed, sealed_put) = timed(house.put(pieces(&bytes), length)).await?;
+        let sealed_get = timed(house.get(sealed)).await?.1;
+        house.platform.storage.discard(&house.platform.db, &[sealed]).await;
+        let (asset, route_put) = timed(house.upload(bytes.clone())).await?;
+        let route_get = timed(house.content(&asset)).await?.1;
+        house.delete(&asset).await?;
+        let all = [direct_put, sealed_put, route_put, direct_get, sealed_get, route_get];
+        taken.iter_mut().zip(all).for_each(|(times, one)| times.push(one));
+    }
+    let [direct_put, sealed_put, route_put, direct_get, sealed_get, route_get] = taken.map(median);
+    writeln!(stdout(), "{name} ({length} bytes), median of {times}; share of the speed of the store alone")?;
+    for (what, time, alone) in [
+        ("put, store alone", direct_put, direct_put),
+        ("put, sealed", sealed_put, direct_put),
+        ("POST /assets, decoded too", route_put, direct_put),
+        ("get, store alone", direct_get, direct_get),
+        ("get, opened", sealed_get, direct_get),
+        ("GET /content", route_get, direct_get),
+    ] {
+        let share = alone.as_secs_f64() / time.as_secs_f64();
+        writeln!(stdout(), "  {what:<28} {:8.2} ms  {share:.2}", time.as_secs_f64() * 1000.0)?;
+    }
+    Ok(())
+}
+
+async fn timed<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<(T, Duration), E> {
+    let since = Instant::now();
+    let done = work.await?;
+    Ok((done, since.elapsed()))
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+/// The highest mark of this process before and after 5 GiB went through it.
+async fn memory(house: &House) -> anyhow::Result<()> {
+    // Buffers and connections that every process has once.
+    let warm = house.put(endless(GIB / 16), GIB / 16).await?;
+    house.get(warm).await?;
+    let before = high_mark()?;
+    let length = 5 * GIB;
+    let (big, put) = timed(house.put(endless(length), length)).await?;
+    let after_put = high_mark()?;
+    let (read, get) = timed(house.get(big)).await?;
+    anyhow::ensure!(read == length, "{read} bytes came back");
+    let after_get = high_mark()?;
+    house.platform.storage.discard(&house.platform.db, &[warm, big]).await;
+    let speed = |time: Duration| length as f64 / 1e6 / time.as_secs_f64();
+    writeln!(
+        stdout(),
+        "5 GiB through one process: VmHWM {:.1} MiB before, {:.1} after the put ({:.0} MB/s), {:.1} after the get ({:.0} MB/s)",
+        before,
+        after_put,
+        speed(put),
+        after_get,
+        speed(get)
+    )?;
+    Ok(())
+}
+
+fn endless(length: u64) -> ByteStream {
+    let piece = Bytes::from((0..PIECE).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect::<Vec<_>>());
+    let pieces = length / PIECE as u64;
+    Box::pin(stream::iter((0..pieces).map(move |_| Ok(piece.clone()))))
+}
+
+/// MiB.
+fn high_mark() -> anyhow::Result<f64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    let kilobytes: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kilobytes / 1024.0)
+}
+
+/// Puts with and without the flush, alone and sixteen at a time.
+async fn flushes(house: &House) -> anyhow::Result<()> {
+    let bytes = noise(590)?;
+    for at_once in [1, 16] {
+        let (mut with, mut without) = (Vec::new(), Vec::new());
+        for _ in 0..20 {
+            for (store, times) in [(&house.direct, &mut with), (&house.unflushed, &mut without)] {
+                let ids: Vec<_> = (0..at_once).map(|_| ObjectId::new(&house.ctx.clock)).collect();
+                let puts = ids.iter().map(|id| store.put(*id, stream_of(bytes.clone()), None));
+                times.push(timed(futures::future::try_join_all(puts)).await?.1);
+                for id in ids {
+                    store.delete(id).await?;
+                }
+            }
+        }
+        let (with, without) = (median(with).as_secs_f64() * 1000.0, median(without).as_secs_f64() * 1000.0);
+        writeln!(
+            stdout(),
+            "{at_once} puts of 1 MB at once: {with:.2} ms with syncfs, {without:.2} ms without: {:.2} times",
+            with / without
+        )?;
+    }
+    Ok(())
+}
