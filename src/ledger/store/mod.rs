@@ -25,7 +25,6 @@ use crate::{
 };
 
 pub mod caps;
-pub mod checks;
 
 /// The columns of several windows, for `unnest`.
 struct Keys {

@@ -1,4 +1,4 @@
-//! What must hold of the books at every instant.
+//! What must hold of the books at every instant. Read only, and so beside the store.
 
 use crate::platform::db::questions::Question;
 
