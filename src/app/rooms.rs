@@ -61,7 +61,7 @@ pub fn data_map() -> Vec<&'static Table> {
 /// What must hold of the tables, in the order in which the answers are told.
 pub fn questions() -> [&'static [Question]; 6] {
     [
-        ledger::checks::QUESTIONS,
+        ledger::QUESTIONS,
         studio::checks::QUESTIONS,
         platform::jobs::QUESTIONS,
         platform::storage::checks::QUESTIONS,

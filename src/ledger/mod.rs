@@ -6,7 +6,6 @@
 //! for ever are kept whether caps exist or not, so that a cap set later counts what was spent before.
 #![deny(clippy::float_arithmetic)]
 
-pub mod checks;
 pub mod data_map;
 pub mod error;
 pub mod http;
@@ -16,3 +15,4 @@ pub mod pages;
 mod store;
 
 pub use data_map::DATA_MAP;
+pub use store::checks::QUESTIONS;

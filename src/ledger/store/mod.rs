@@ -25,6 +25,7 @@ use crate::{
 };
 
 pub mod caps;
+pub mod checks;
 
 /// The columns of several windows, for `unnest`.
 struct Keys {

@@ -1,7 +1,7 @@
 //! The event log: each person's state changes, numbered without gaps.
 
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
+use diesel::{prelude::*, sql_types::Timestamptz};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 
@@ -107,7 +107,7 @@ pub async fn forget(conn: &mut Conn, before: DateTime<Utc>) -> Result<usize, DbE
              (select person_id, max(number) as number from generation_events where at < $1 group by 1) due
          where told.person_id = due.person_id and told.number <= due.number",
     )
-    .bind::<diesel::sql_types::Timestamptz, _>(before)
+    .bind::<Timestamptz, _>(before)
     .execute(conn)
     .await?)
 }

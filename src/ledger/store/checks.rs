@@ -1,4 +1,4 @@
-//! What must hold of the books at every instant. Read only, and so beside the store.
+//! What must hold of the books at every instant.
 
 use crate::platform::db::questions::Question;
 
