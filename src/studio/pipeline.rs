@@ -4,7 +4,7 @@
 //! silent for longer than the lease is abandoned work: it is sent again only where the catalog says that this can neither
 //! bill nor make anything twice; otherwise it becomes `unknown`, and its hold stays until somebody resolves it.
 
-use std::{pin::pin, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::RefCell, collections::HashSet, pin::pin, rc::Rc, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{broadcast::error::RecvError, mpsc},
@@ -60,13 +60,15 @@ struct Pipeline {
     app: Platform,
     ctx: Ctx,
     owner: Uuid,
+    /// What is being carried here. After an outage that was longer than the lease it looks abandoned, and is not.
+    carried: RefCell<HashSet<GenerationId>>,
 }
 
 /// Works until `stop`; then what runs may go on for `grace`, and the rest is given back.
 pub async fn run(app: Platform, stop: CancellationToken, grace: Duration) {
     let ctx = Ctx::system("pipeline", app.clock.clone());
     let owner = JobId::new(&app.clock).uuid();
-    let pipeline = Rc::new(Pipeline { app, ctx, owner });
+    let pipeline = Rc::new(Pipeline { app, ctx, owner, carried: RefCell::default() });
     let mut running: JoinSet<()> = JoinSet::new();
     let mut signals = pipeline.app.signals.subscribe();
     let mut ticks = interval(LOOK);
@@ -111,7 +113,11 @@ impl Pipeline {
             Ok(claimed) => {
                 for id in claimed {
                     let pipeline = Rc::clone(self);
-                    running.spawn_local(async move { pipeline.carry(id).await });
+                    self.carried.borrow_mut().insert(id);
+                    running.spawn_local(async move {
+                        pipeline.carry(id).await;
+                        pipeline.carried.borrow_mut().remove(&id);
+                    });
                 }
             }
             Err(error) => tracing::warn!(error = chain(&error), "the queue cannot be read"),
@@ -121,8 +127,9 @@ impl Pipeline {
     async fn claim(&self, room: usize) -> Result<Vec<GenerationId>, StudioError> {
         let per_person = i64::try_from(self.app.config.inference.per_person).unwrap_or(i64::MAX);
         let room = i64::try_from(room).unwrap_or(i64::MAX);
+        let carried: Vec<Uuid> = self.carried.borrow().iter().map(|id| id.uuid()).collect();
         let mut conn = self.app.db.read().await?;
-        Ok(work::claim(&mut conn, self.owner, self.app.clock.now(), per_person, room).await?)
+        Ok(work::claim(&mut conn, self.owner, &carried, self.app.clock.now(), per_person, room).await?)
     }
 
     async fn give_back(&self) {

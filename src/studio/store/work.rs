@@ -3,7 +3,7 @@
 use chrono::{DateTime, Duration, Utc};
 use diesel::{
     prelude::*,
-    sql_types::{BigInt, Timestamptz, Uuid as SqlUuid},
+    sql_types::{Array, BigInt, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
@@ -40,10 +40,11 @@ struct Claimed {
 
 /// Leases waiting or abandoned work to `owner`: round robin over people, at most `per_person` at once for each of them.
 /// Work whose worker died comes before new work. What seems to be further in the future than clocks differ is due too: a
-/// clock went back.
+/// clock went back. What `owner` carries already is its own, however long it could not say so.
 pub async fn claim(
     conn: &mut Conn,
     owner: Uuid,
+    carried: &[Uuid],
     now: DateTime<Utc>,
     per_person: i64,
     most: i64,
@@ -57,7 +58,7 @@ pub async fn claim(
                     row_number() over (partition by person_id order by state = 'queued', id) as turn
              from generations
              where ended_at is null and state <> 'unknown' and (not_before <= $2 or not_before > $6)
-               and (lease_until is null or lease_until < $2 or lease_until > $7)),
+               and (lease_until is null or lease_until < $2 or lease_until > $7) and id <> all($8)),
          chosen as (
              select free.id from free left join busy using (person_id)
              where coalesce(busy.running, 0) + free.turn <= $3
@@ -75,6 +76,7 @@ pub async fn claim(
     .bind::<Timestamptz, _>(now + lease())
     .bind::<Timestamptz, _>(now + MOST_AHEAD)
     .bind::<Timestamptz, _>(now + lease() + MOST_AHEAD)
+    .bind::<Array<SqlUuid>, _>(carried)
     .load(conn)
     .await?;
     Ok(rows.into_iter().map(|row| row.id.into()).collect())

@@ -158,7 +158,7 @@ async fn started(house: &House) -> (Up, Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_killed_or_hangs_comes_back() {
-    let house = House::new("").await;
+    let house = House::new("[inference]\ndemo_faults = true\n").await;
     let (mut up, mut ready) = started(&house).await;
     let mut client = Caller::new(&house.owner, &ready);
     client.until_all_is_well("at first").await;
@@ -174,6 +174,10 @@ async fn whatever_is_killed_or_hangs_comes_back() {
         }
     }
 
+    // Made while the database hangs, for longer than its lease.
+    let slow = house.owner.post("/api/v1/generations", &wish("slow")).await.json();
+    let slow = slow["id"].as_str().unwrap().to_owned();
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let hung = family(pid(&ready, "postgres"));
     assert!(hung.len() > 3, "{hung:?}");
     signal_all(&hung, Signal::SIGSTOP);
@@ -181,6 +185,8 @@ async fn whatever_is_killed_or_hangs_comes_back() {
     assert_eq!(answers, [false; 4], "nothing was done while the database hung");
     signal_all(&hung, Signal::SIGCONT);
     client.until_all_is_well("the database hung").await;
+    let made = house.owner.wait(&slow).await;
+    assert_eq!((&made["state"], &made["attempts"]), (&"succeeded".into(), &1.into()), "sent once: {made}");
 
     let url = format!(
         "postgres://renderkeep@{}/renderkeep",

@@ -6,7 +6,10 @@ use chrono::Duration;
 use futures::StreamExt;
 use renderkeep::{
     app::inspection::inspect,
-    base::{access::Scope, ctx::Ctx},
+    base::{
+        access::{Role, Scope},
+        ctx::Ctx,
+    },
     platform::{
         Platform,
         db::DbError,
@@ -20,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{codes, made, wish};
 use crate::{
-    access::browser::form as form_of,
+    access::browser::{Browser, form as form_of},
     support::{
         app::{Client, TestApp},
         platform,
@@ -188,6 +191,8 @@ async fn sessions_and_tokens_end_once_and_nobody_is_locked_out_by_the_future() {
     let app = TestApp::start().await;
     let (mail, password) = app.owner.clone();
     let client = app.client_of(&mail, &Scope::ALL).await;
+    let bea = app.add("bea@example.org", Role::Member).await;
+    let bea = Browser::settled(&app, "bea@example.org", &bea).await;
     let sign_in = async |password: &str| {
         let form = [("mail", mail.as_str()), ("password", password), ("next", "")];
         let request = app.anybody().request("POST", "/sign-in").header("sec-fetch-site", "same-origin");
@@ -206,7 +211,12 @@ async fn sessions_and_tokens_end_once_and_nobody_is_locked_out_by_the_future() {
     for by in [-Duration::days(3), Duration::days(3)] {
         jump(&app, by);
         assert_eq!(client.get("/api/v1/me").await.status, 200, "{by}");
+        assert_eq!(bea.get("/studio").await.status, 200, "{by}");
     }
+    jump(&app, Duration::hours(13));
+    assert_eq!(bea.get("/studio").await.status, 303, "nobody was there for longer than the session lasts");
+    jump(&app, -Duration::hours(13));
+    assert_eq!(client.get("/api/v1/me").await.status, 200, "a token without an end has none");
 }
 
 #[expect(clippy::disallowed_types, reason = "a test calls the server as other programs do")]

@@ -206,11 +206,16 @@ impl Walk {
         let mut server = self.start("");
         assert!(server.ready().await);
         let (platform, ctx) = self.house.beside(chrono::Duration::seconds(self.ahead + 1200)).await;
-        library::jobs::purge(&platform, &ctx).await.unwrap();
-        library::jobs::sweep(&platform, &ctx).await.unwrap();
+        // The server purges too, and what it is at is not seen here until it is done.
+        let waiting = "objects where keep_until is not null or state <> 'stored'";
+        let swept = async {
+            while self.count("assets where trashed_at is not null").await + self.count(waiting).await > 0 {
+                library::jobs::purge(&platform, &ctx).await.unwrap();
+                library::jobs::sweep(&platform, &ctx).await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), swept).await.expect("the trash and what nobody uses go");
         assert_eq!(inspect(&platform, Vec::new()).await, [], "after {} requests", self.wishes.len());
-        assert_eq!(self.count("assets where trashed_at is not null").await, 0, "the trash is empty");
-        assert_eq!(self.count("objects where keep_until is not null or state <> 'stored'").await, 0);
         server.signal(nix::sys::signal::Signal::SIGTERM);
         assert_eq!(server.ended_by().await, None);
     }
