@@ -95,10 +95,11 @@ impl House {
         (platform, ctx)
     }
 
-    /// Once what nobody uses was swept, everything fits together, and no object is left that waits.
+    /// Once what is over by then was swept, everything fits together, and no object is left that waits.
     pub async fn check(&self) {
         let (platform, ctx) = self.later().await;
         library::jobs::sweep(&platform, &ctx).await.unwrap();
+        egress::ledger::sweep(&platform.db, &platform.clock).await.unwrap();
         assert_eq!(inspect(&platform, Vec::new()).await, []);
         let client = connect(platform.config.database.url.expose_secret()).await;
         let waiting = "select count(*) from objects where keep_until is not null or state <> 'stored'";
