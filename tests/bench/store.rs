@@ -1,6 +1,5 @@
-//! What sealing costs, beside the store alone: in time, in memory, and in flushes. The figures stand in
-//! docs/performance.md, measured beside a running `renderkeep up --data DIR` with
-//! `cargo bench --locked --bench store -- DIR`.
+//! What sealing costs, beside the store alone: in time, in memory, and in flushes. It is measured beside a running
+//! `renderkeep up --data DIR` of the same build: `cargo bench --locked --bench store -- DIR`.
 #![expect(clippy::disallowed_types, reason = "calls the server as other programs do")]
 
 use std::{

@@ -190,8 +190,8 @@ const BREAKAGES: &[(&str, &str, &[&str])] = &[
     ),
     (
         "storage.sweep_late",
-        "insert into objects (id, owner_id, sealed_key, created_at, keep_until)
-         select gen_random_uuid(), owner_id, sealed_key, now(), now() - interval '1 hour' from objects limit 1",
+        "insert into objects (id, owner_id, sealed_key, store_id, created_at, keep_until)
+         select gen_random_uuid(), owner_id, sealed_key, store_id, now(), now() - interval '1 hour' from objects limit 1",
         &[],
     ),
     ("library.object_given_up", "update objects set keep_until = now() + interval '1 hour'", &[]),

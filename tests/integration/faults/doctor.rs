@@ -149,7 +149,8 @@ async fn of_a_configured_server_each_thing_that_is_broken_is_found() {
     house.set("secret_key = \"not the right one\"", &secret);
     let endpoint = stores::shared(Program::Minio).await.endpoint();
     house.set(&endpoint, "http://127.0.0.1:1");
-    finds(&house, "store.down", &["inspection.incomplete"]);
+    // The database knows where the objects are, so they are looked at all the same.
+    finds(&house, "store.down", &[]);
     house.set("http://127.0.0.1:1", &endpoint);
 
     let client = connect(&house.database.url()).await;
