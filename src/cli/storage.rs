@@ -53,7 +53,7 @@ pub(super) struct Copy {
     #[command(flatten)]
     place: Place,
     /// With --data minio or versitygw; with --config the address of an S3 server and a bucket, such as
-    /// https://s3.example.org/pictures, whose credentials are next_storage.access_key and next_storage.secret_key.
+    /// `https://s3.example.org/pictures`, whose credentials are next_storage.access_key and next_storage.secret_key.
     #[arg(long, value_name = "STORE")]
     to: String,
 }
