@@ -145,11 +145,7 @@ impl Minio {
     }
 
     async fn put_parts(&self, key: &ObjectKey, first: Bytes, parts: &mut Parts) -> Result<(), StorageError> {
-        let created = self.retried(async || {
-            let created = self.client.create_multipart_upload(&self.bucket, key)?.build().send().await?;
-            Ok(created.upload_id().await?)
-        });
-        let upload = Upload { minio: self.clone(), key: key.clone(), id: Some(created.await.map_err(unreachable)?) };
+        let upload = self.retried(async || self.begin(key).await).await.map_err(unreachable)?;
         match self.send_parts(&upload, first, parts).await {
             Ok(()) => {
                 upload.finished();
@@ -160,6 +156,18 @@ impl Minio {
                 Err(error)
             }
         }
+    }
+
+    /// In a task of its own: who goes away before the store has answered would leave an upload behind that nobody knows.
+    /// Like this it begins, is dropped, and so aborted.
+    async fn begin(&self, key: &ObjectKey) -> Result<Upload, Error> {
+        let request = self.client.create_multipart_upload(&self.bucket, key)?.build();
+        let (minio, key) = (self.clone(), key.clone());
+        let begun = tokio::spawn(async move {
+            let id = request.send().await?.upload_id().await?;
+            Ok(Upload { minio, key, id: Some(id) })
+        });
+        begun.await.map_err(|lost| Error::DriveIo(std::io::Error::from(lost).into()))?
     }
 
     async fn send_parts(&self, upload: &Upload, first: Bytes, parts: &mut Parts) -> Result<(), StorageError> {
