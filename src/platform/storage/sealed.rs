@@ -9,7 +9,10 @@
 use std::ops::Range;
 
 use bytes::{Buf, Bytes, BytesMut};
-use futures::{Stream, StreamExt, TryStreamExt, stream};
+use futures::{
+    Stream, StreamExt, TryStreamExt,
+    stream::{self, Fuse},
+};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use uuid::Uuid;
 
@@ -49,22 +52,18 @@ impl ObjectKey {
         Nonce::assume_unique_for_key([0, 0, 0, 0, 0, 0, 0, a, b, c, d, u8::from(last)])
     }
 
-    fn seal(&self, number: u32, last: bool, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), StorageError> {
-        let at = out.len();
-        out.extend_from_slice(chunk);
-        let body = out.get_mut(at..).unwrap_or_default();
-        let tag = self
-            .key
-            .seal_in_place_separate_tag(Self::nonce(number, last), Aad::from(&self.about), body)
-            .map_err(|_| StorageError::Damaged(self.id))?;
-        out.extend_from_slice(tag.as_ref());
-        Ok(())
+    /// Seals the chunk where it stands and puts its tag after it.
+    fn seal(&self, number: u32, last: bool, chunk: &mut BytesMut) -> Result<(), StorageError> {
+        let sealed = self.key.seal_in_place_append_tag(Self::nonce(number, last), Aad::from(&self.about), chunk);
+        sealed.map_err(|_| StorageError::Damaged(self.id))
     }
 
-    /// Opens the chunk where it stands and says how long it is.
-    fn open(&self, number: u32, last: bool, chunk: &mut [u8]) -> Result<usize, StorageError> {
+    /// Opens the chunk where it stands and cuts its tag off.
+    fn open(&self, number: u32, last: bool, chunk: &mut BytesMut) -> Result<(), StorageError> {
         let opened = self.key.open_in_place(Self::nonce(number, last), Aad::from(&self.about), chunk);
-        Ok(opened.map_err(|_| StorageError::Damaged(self.id))?.len())
+        let length = opened.map_err(|_| StorageError::Damaged(self.id))?.len();
+        chunk.truncate(length);
+        Ok(())
     }
 }
 
@@ -108,48 +107,31 @@ fn touched(layout: Layout, range: &Range<u64>) -> Range<u64> {
 /// Seals a stream of any length.
 pub fn seal(plain: ByteStream, key: ObjectKey) -> ByteStream {
     let header = stream::iter([Ok(Bytes::from_static(&HEADER))]);
-    let sealed = batches(plain).map_ok(move |batch| {
+    let sealed = batches(Reader::new(plain)).map_ok(move |(batch, last)| {
         let key = key.clone();
-        off_thread(batch.bytes.len(), move || batch.seal(&key))
+        off_thread(batch, move |number, chunk| key.seal(number, last == Some(number), chunk))
     });
-    Box::pin(header.chain(sealed.try_buffered(AT_ONCE)))
+    Box::pin(header.chain(in_order(sealed)))
 }
 
-/// Plain bytes for one go; all but the last batch are `BATCH` whole chunks.
-struct Batch {
-    first: u32,
-    bytes: Bytes,
-    last: bool,
-}
-
-impl Batch {
-    fn seal(self, key: &ObjectKey) -> Result<Bytes, StorageError> {
-        let chunks = self.bytes.len().div_ceil(CHUNK).max(1);
-        let mut out = Vec::with_capacity(self.bytes.len() + chunks * TAG);
-        for (at, number) in (0..chunks).zip(self.first..) {
-            let chunk = self.bytes.slice(at * CHUNK..((at + 1) * CHUNK).min(self.bytes.len()));
-            key.seal(number, self.last && at + 1 == chunks, &chunk, &mut out)?;
-        }
-        Ok(out.into())
-    }
-}
-
-/// Cuts a stream into batches. One is held back until more has come, because only then it is not the last.
-fn batches(plain: ByteStream) -> impl Stream<Item = Result<Batch, StorageError>> + Send {
-    const BYTES: usize = BATCH * CHUNK;
-    let start = Some((plain, BytesMut::new(), 0u32));
-    stream::try_unfold(start, |state| async move {
-        let Some((mut plain, mut waiting, first)) = state else { return Ok(None) };
-        while waiting.len() <= BYTES {
-            match plain.next().await.transpose()? {
-                Some(part) => waiting.extend_from_slice(&part),
-                None => return Ok(Some((Batch { first, bytes: waiting.freeze(), last: true }, None))),
+/// Plain chunks for one go, and the number of the last chunk when it is among them.
+fn batches(plain: Reader) -> impl Stream<Item = Result<(Batch, Option<u32>), StorageError>> + Send {
+    stream::try_unfold(Some((plain, 0)), |state| async move {
+        let Some((mut plain, first)) = state else { return Ok(None) };
+        let mut chunks = Vec::with_capacity(BATCH);
+        let mut number: u32 = first;
+        loop {
+            chunks.push(plain.fill(CHUNK).await?);
+            // Only when more has come a chunk is known not to be the last.
+            if plain.ended().await? {
+                return Ok(Some(((Batch { first, chunks }, Some(number)), None)));
+            }
+            // 256 TiB; no object comes near.
+            number = number.checked_add(1).ok_or(StorageError::TooLarge(u64::from(u32::MAX) * CHUNK as u64))?;
+            if chunks.len() == BATCH {
+                return Ok(Some(((Batch { first, chunks }, None), Some((plain, number)))));
             }
         }
-        let bytes = waiting.split_to(BYTES).freeze();
-        // 256 TiB; no object comes near.
-        let next = first.checked_add(BATCH as u32).ok_or(StorageError::TooLarge(u64::from(u32::MAX) * CHUNK as u64))?;
-        Ok(Some((Batch { first, bytes, last: false }, Some((plain, waiting, next)))))
     })
 }
 
@@ -157,11 +139,11 @@ fn batches(plain: ByteStream) -> impl Stream<Item = Result<Batch, StorageError>>
 pub fn open(sealed: ByteStream, key: ObjectKey, plain: u64) -> ByteStream {
     let layout = Layout { plain };
     let header = stream::once(async move {
-        let (start, rest) = split(sealed, HEADER.len(), key.id).await?;
-        if start != HEADER[..] {
+        let mut sealed = Reader::new(sealed);
+        if sealed.fill(HEADER.len()).await? != HEADER[..] {
             return Err(StorageError::Damaged(key.id));
         }
-        Ok::<_, StorageError>(opened(rest, key, layout, 0..layout.chunks()))
+        Ok::<_, StorageError>(opened(sealed, key, layout, 0..layout.chunks()))
     });
     Box::pin(header.try_flatten())
 }
@@ -171,7 +153,7 @@ pub fn open_range(sealed: ByteStream, key: ObjectKey, plain: u64, range: Range<u
     let layout = Layout { plain };
     let chunks = touched(layout, &range);
     let skip = range.start - chunks.start * CHUNK as u64;
-    let state = (opened(sealed, key, layout, chunks), skip, range.end - range.start);
+    let state = (opened(Reader::new(sealed), key, layout, chunks), skip, range.end - range.start);
     Box::pin(stream::try_unfold(state, |(mut parts, mut skip, mut left)| async move {
         while let Some(mut part) = parts.next().await.transpose()? {
             let gone = usize::try_from(skip).unwrap_or(usize::MAX).min(part.len());
@@ -188,73 +170,99 @@ pub fn open_range(sealed: ByteStream, key: ObjectKey, plain: u64, range: Range<u
 }
 
 /// Opens chunks in order; the stream must hold exactly these.
-fn opened(sealed: ByteStream, key: ObjectKey, layout: Layout, chunks: Range<u64>) -> ByteStream {
-    let start = (sealed, chunks.start);
+fn opened(sealed: Reader, key: ObjectKey, layout: Layout, chunks: Range<u64>) -> ByteStream {
     let id = key.id;
-    let batches = stream::try_unfold(start, move |(sealed, first)| async move {
+    let batches = stream::try_unfold((sealed, chunks.start), move |(mut sealed, first)| async move {
         if first == chunks.end {
-            return match ended(sealed).await? {
-                true => Ok(None),
-                false => Err(StorageError::Damaged(id)),
-            };
+            return if sealed.ended().await? { Ok(None) } else { Err(StorageError::Damaged(id)) };
         }
         let next = (first + BATCH as u64).min(chunks.end);
-        let bytes = usize::try_from(layout.begin(next) - layout.begin(first)).unwrap_or(usize::MAX);
-        let (batch, rest) = split(sealed, bytes, id).await?;
-        Ok::<_, StorageError>(Some(((first, batch), (rest, next))))
+        let mut batch =
+            Batch { first: u32::try_from(first).map_err(|_| StorageError::Damaged(id))?, chunks: Vec::new() };
+        for number in first..next {
+            let bytes = layout.begin(number + 1) - layout.begin(number);
+            let chunk = sealed.fill(usize::try_from(bytes).unwrap_or(usize::MAX)).await?;
+            if chunk.len() as u64 != bytes {
+                return Err(StorageError::Damaged(id));
+            }
+            batch.chunks.push(chunk);
+        }
+        Ok(Some((batch, (sealed, next))))
     });
-    let plain = batches.map_ok(move |(first, batch)| {
+    let plain = batches.map_ok(move |batch| {
         let key = key.clone();
-        off_thread(batch.len(), move || open_batch(&key, layout, first, batch))
+        off_thread(batch, move |number, chunk| key.open(number, u64::from(number) + 1 == layout.chunks(), chunk))
     });
-    Box::pin(plain.try_buffered(AT_ONCE))
+    Box::pin(in_order(plain))
 }
 
-fn open_batch(key: &ObjectKey, layout: Layout, first: u64, batch: Bytes) -> Result<Bytes, StorageError> {
-    let mut sealed = BytesMut::from(batch);
-    let mut plain = Vec::with_capacity(sealed.len());
-    for chunk in sealed.chunks_mut(CHUNK + TAG).zip(first..) {
-        let (chunk, number) = chunk;
-        let short = u32::try_from(number).map_err(|_| StorageError::Damaged(key.id))?;
-        let length = key.open(short, number + 1 == layout.chunks(), chunk)?;
-        plain.extend_from_slice(chunk.get(..length).unwrap_or_default());
+/// Chunks for one go.
+struct Batch {
+    first: u32,
+    chunks: Vec<BytesMut>,
+}
+
+/// A stream that is read in lengths of our choice.
+struct Reader {
+    source: Fuse<ByteStream>,
+    /// What came with the last part and was not asked for yet.
+    left: Bytes,
+}
+
+impl Reader {
+    fn new(source: ByteStream) -> Self {
+        Self { source: source.fuse(), left: Bytes::new() }
     }
-    Ok(plain.into())
-}
 
-/// The first `bytes` of a stream, and what follows.
-async fn split(mut stream: ByteStream, bytes: usize, id: ObjectId) -> Result<(Bytes, ByteStream), StorageError> {
-    let mut start = BytesMut::with_capacity(bytes);
-    while start.len() < bytes {
-        let mut part = stream.next().await.ok_or(StorageError::Damaged(id))??;
-        let missing = bytes - start.len();
-        if part.len() > missing {
-            start.extend_from_slice(&part.split_to(missing));
-            return Ok((start.freeze(), Box::pin(stream::iter([Ok(part)]).chain(stream))));
+    /// The next `bytes`, or what there is, with room for a tag.
+    async fn fill(&mut self, bytes: usize) -> Result<BytesMut, StorageError> {
+        let mut filled = BytesMut::with_capacity(bytes + TAG);
+        while filled.len() < bytes && !self.ended().await? {
+            let taken = self.left.len().min(bytes - filled.len());
+            filled.extend_from_slice(&self.left.split_to(taken));
         }
-        start.extend_from_slice(&part);
+        Ok(filled)
     }
-    Ok((start.freeze(), stream))
-}
 
-async fn ended(mut stream: ByteStream) -> Result<bool, StorageError> {
-    while let Some(part) = stream.next().await.transpose()? {
-        if !part.is_empty() {
-            return Ok(false);
+    /// Whether nothing more comes. Waits until it is known.
+    async fn ended(&mut self) -> Result<bool, StorageError> {
+        while self.left.is_empty() {
+            match self.source.next().await.transpose()? {
+                Some(part) => self.left = part,
+                None => return Ok(true),
+            }
         }
+        Ok(false)
     }
-    Ok(true)
 }
 
-/// Work that takes more than some ten microseconds must not hold up those who answer requests.
+/// Works on some batches of an object at once, and passes on what they became in their order.
+fn in_order<W>(
+    batches: impl Stream<Item = Result<W, StorageError>> + Send,
+) -> impl Stream<Item = Result<Bytes, StorageError>> + Send
+where
+    W: Future<Output = Result<Vec<Bytes>, StorageError>> + Send,
+{
+    batches.try_buffered(AT_ONCE).map_ok(|chunks| stream::iter(chunks.into_iter().map(Ok))).try_flatten()
+}
+
+/// Works on each chunk where it stands. What takes more than some ten microseconds must not hold up those who answer
+/// requests.
 async fn off_thread(
-    bytes: usize,
-    work: impl FnOnce() -> Result<Bytes, StorageError> + Send + 'static,
-) -> Result<Bytes, StorageError> {
-    if bytes <= CHUNK + TAG {
-        return work();
+    mut batch: Batch,
+    work: impl Fn(u32, &mut BytesMut) -> Result<(), StorageError> + Send + 'static,
+) -> Result<Vec<Bytes>, StorageError> {
+    let alone = batch.chunks.len() == 1;
+    let all = move || {
+        for (chunk, number) in batch.chunks.iter_mut().zip(batch.first..) {
+            work(number, chunk)?;
+        }
+        Ok(batch.chunks.into_iter().map(BytesMut::freeze).collect())
+    };
+    if alone {
+        return all();
     }
-    tokio::task::spawn_blocking(work).await.map_err(|error| StorageError::Interrupted(error.into()))?
+    tokio::task::spawn_blocking(all).await.map_err(|error| StorageError::Interrupted(error.into()))?
 }
 
 #[cfg(test)]
