@@ -9,7 +9,7 @@ use std::{future::Future, ops::Range, path::PathBuf, time::Duration};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
-use futures::StreamExt;
+use futures::{StreamExt, future::try_join};
 use minio::s3::{
     MinioClient, MinioClientBuilder,
     builders::ObjectToDelete,
@@ -183,9 +183,12 @@ impl Minio {
                 let part = self.client.upload_part(&self.bucket, &upload.key, id, number, segments(&part))?;
                 Ok(part.build().send().await?.etag()?)
             };
-            let etag = self.retried(send).await.map_err(unreachable)?;
+            let sending = async { self.retried(send).await.map_err(unreachable) };
+            // A source that fails waits until the part has arrived: nothing is under way when the upload is aborted.
+            let following = async { Ok(parts.next().await) };
+            let (etag, following) = try_join(sending, following).await?;
             sent.push(PartInfo::new(number, etag, part.len() as u64, None));
-            next = parts.next().await?;
+            next = following?;
         }
         parts.check_length()?;
         let complete = async || {
@@ -331,7 +334,12 @@ struct Parts {
 
 impl Parts {
     async fn next(&mut self) -> Result<Option<Bytes>, StorageError> {
-        let mut part = BytesMut::new();
+        // All at once, because what grows by doubling ends above the size of a part.
+        let expected = match self.declared {
+            Some(all) => all.saturating_sub(self.seen) + self.left.len() as u64,
+            None => self.seen,
+        };
+        let mut part = BytesMut::with_capacity(usize::try_from(expected).unwrap_or(PART).min(PART));
         loop {
             let room = PART - part.len();
             if self.left.len() >= room {
