@@ -29,6 +29,8 @@ pub enum Signal {
     Event(Uuid),
     /// A generation of this person made progress between two events.
     Progress { person: Uuid, generation: Uuid },
+    /// Nothing more happens to this generation by itself.
+    AtRest(Uuid),
     /// Somebody asked for this generation to stop.
     Cancel(Uuid),
     /// What this person may do has changed: open streams look again.
@@ -45,6 +47,7 @@ impl Signal {
             Self::Work(queue) => format!("work {queue}"),
             Self::Event(person) => format!("event {person}"),
             Self::Progress { person, generation } => format!("progress {person} {generation}"),
+            Self::AtRest(generation) => format!("at_rest {generation}"),
             Self::Cancel(generation) => format!("cancel {generation}"),
             Self::Access(person) => format!("access {person}"),
             Self::Destination(destination) => format!("destination {destination}"),
@@ -60,6 +63,7 @@ impl Signal {
             ("progress", Some(person)) => {
                 Self::Progress { person: person.parse().ok()?, generation: words.next()?.parse().ok()? }
             }
+            ("at_rest", Some(generation)) => Self::AtRest(generation.parse().ok()?),
             ("cancel", Some(generation)) => Self::Cancel(generation.parse().ok()?),
             ("access", Some(person)) => Self::Access(person.parse().ok()?),
             ("destination", Some(destination)) => Self::Destination(destination.parse().ok()?),
@@ -163,6 +167,7 @@ mod tests {
             Signal::Work("generations".to_owned()),
             Signal::Event(person),
             Signal::Progress { person, generation },
+            Signal::AtRest(generation),
             Signal::Cancel(generation),
             Signal::Access(person),
             Signal::Destination(person),

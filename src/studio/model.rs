@@ -60,6 +60,11 @@ impl State {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled | Self::Expired)
     }
 
+    /// Nothing more happens by itself: it ended, or somebody has to find out how.
+    pub fn at_rest(self) -> bool {
+        self.ended() || self == Self::Unknown
+    }
+
     /// Somebody works on it, or should.
     pub fn working(self) -> bool {
         matches!(self, Self::Submitting | Self::Running | Self::Storing)

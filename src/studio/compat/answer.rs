@@ -191,7 +191,7 @@ impl Watch {
                 self.pictures = Some(generation.outputs.iter().map(|output| output.asset).collect());
                 continue;
             }
-            if generation.state.ended() || generation.state == State::Unknown {
+            if generation.state.at_rest() {
                 self.ended = true;
                 let message = generation.error.map(|fault| fault.message).unwrap_or_default();
                 return Ok(Some(failure(&message)));

@@ -1,9 +1,10 @@
 //! Use cases of people and administrators.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use chrono::NaiveDate;
 use serde_json::json;
+use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio_util::sync::CancellationToken;
 
 mod accept;
@@ -41,6 +42,8 @@ use crate::{
     },
 };
 
+/// How long a signal that was missed can delay who waits for a generation.
+const LOOK: Duration = Duration::from_secs(2);
 /// The queue that generations wait in.
 pub const QUEUE: &str = "generations";
 
@@ -56,7 +59,11 @@ pub(in crate::studio) async fn announced(
     let key = app.keys.of(tx, generation.person.uuid()).await?;
     let event = NewEvent::seal(&key, generation.person, id, &snapshot)?;
     store::log::append(tx, &[&event], ctx.clock.now()).await?;
-    Signals::send(tx, &Signal::Event(generation.person.uuid())).await?;
+    let mut signals = vec![Signal::Event(generation.person.uuid())];
+    if generation.state.at_rest() {
+        signals.push(Signal::AtRest(id.uuid()));
+    }
+    Signals::send_all(tx, &signals).await?;
     Ok(generation)
 }
 
@@ -286,14 +293,28 @@ pub async fn wait_for_end(
     let mut signals = app.signals.subscribe();
     loop {
         let generation = find(app, grant, id).await?;
-        if generation.state.ended() || generation.state == State::Unknown {
+        if generation.state.at_rest() {
             return Ok(generation);
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(generation),
-            _ = signals.recv() => {}
+            () = at_rest(&mut signals, id) => {}
             // A signal can be missed; a look costs little.
-            () = tokio::time::sleep(std::time::Duration::from_secs(2)) => {}
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+/// Until it may have come to rest. Others' signals are none of its business: a hundred who wait would look a hundred
+/// times for each of them.
+async fn at_rest(signals: &mut Receiver<Signal>, id: GenerationId) {
+    loop {
+        match signals.recv().await {
+            Ok(Signal::AtRest(generation)) if generation == id.uuid() => return,
+            Ok(Signal::Missed) | Err(RecvError::Lagged(_)) => return,
+            Ok(_) => {}
+            // Nobody can signal any more; the look goes on.
+            Err(RecvError::Closed) => std::future::pending().await,
         }
     }
 }
