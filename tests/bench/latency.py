@@ -15,6 +15,7 @@ import http.client
 import json
 import multiprocessing
 import os
+import secrets
 import shutil
 import socket
 import statistics
@@ -142,6 +143,9 @@ def free_port():
 class LiteLlm:
     """The proxy of the same upstream, where it is installed."""
 
+    # It refuses to start without one.
+    key = "sk-" + secrets.token_hex(16)
+
     def __init__(self, home, upstream):
         self.port = free_port()
         config = home / "litellm.json"
@@ -149,9 +153,9 @@ class LiteLlm:
         models = [{"model_name": "painter", "litellm_params": parameters, "model_info": {"mode": "image_generation"}}]
         config.write_text(json.dumps({"model_list": models}))
         command = ["litellm", "--config", config, "--host", "127.0.0.1", "--port", str(self.port), "--num_workers", "2"]
-        environment = os.environ | {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False"}
+        settings = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False", "LITELLM_MASTER_KEY": self.key}
         self.log = open(home / "litellm.log", "wb")
-        self.process = subprocess.Popen(command, env=environment, stdout=self.log, stderr=self.log)
+        self.process = subprocess.Popen(command, env=os.environ | settings, stdout=self.log, stderr=self.log)
         since = time.monotonic()
         while True:
             try:
@@ -196,7 +200,7 @@ def measure(home):
             cap(port, token)
             asked = {"directly": (upstream, "painter", "none"), "through Renderkeep": (port, "upstream/painter", token)}
             if peer:
-                asked["through LiteLLM's proxy"] = (peer.port, "painter", "none")
+                asked["through LiteLLM's proxy"] = (peer.port, "painter", peer.key)
             times = {name: [] for name in asked}
             for name, (at, model, key) in asked.items():
                 ask(at, model, key)

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Context;
 use bytes::Bytes;
-use futures::{StreamExt, stream};
+use futures::{StreamExt, future::try_join_all, stream};
 use image::{ImageFormat, RgbImage};
 use renderkeep::{
     accounts::{self, model::NewToken},
@@ -53,8 +53,8 @@ fn main() -> anyhow::Result<()> {
         let house = House::open(Path::new(directory)).await?;
         // First, because the mark only rises.
         memory(&house).await?;
-        for (name, side, times) in [("1 MB", 590, 40), ("64 MB", 4600, 9)] {
-            compare(&house, name, noise(side)?, times).await?;
+        for (name, side, at_once, times) in [("1 MB", 590, 1, 40), ("1 MB", 590, 16, 15), ("64 MB", 4600, 1, 9)] {
+            compare(&house, name, noise(side)?, at_once, times).await?;
         }
         flushes(&house).await
     })
@@ -145,35 +145,48 @@ fn noise(side: u32) -> anyhow::Result<Bytes> {
 }
 
 /// Everything once in each round, so that whatever else the machine does meets all of it.
-async fn compare(house: &House, name: &str, bytes: Bytes, times: usize) -> anyhow::Result<()> {
+async fn compare(house: &House, name: &str, bytes: Bytes, at_once: usize, times: usize) -> anyhow::Result<()> {
     let length = bytes.len() as u64;
+    let each = 0..at_once;
     let mut taken: [Vec<Duration>; 6] = Default::default();
     for _ in 0..times {
-        let id = ObjectId::new(&house.ctx.clock);
-        let direct_put = timed(house.direct.put(id, pieces(&bytes), Some(length))).await?.1;
-        let direct_get = timed(async { drain(house.direct.get(id, None).await?).await }).await?.1;
-        house.direct.delete(id).await?;
-        let (sealed, sealed_put) = timed(house.put(pieces(&bytes), length)).await?;
-        let sealed_get = timed(house.get(sealed)).await?.1;
-        house.platform.storage.discard(&house.platform.db, &[sealed]).await;
-        let (asset, route_put) = timed(house.upload(bytes.clone())).await?;
-        let route_get = timed(house.content(&asset)).await?.1;
-        house.delete(&asset).await?;
+        let ids: Vec<_> = each.clone().map(|_| ObjectId::new(&house.ctx.clock)).collect();
+        let puts = ids.iter().map(|id| house.direct.put(*id, pieces(&bytes), Some(length)));
+        let direct_put = timed(try_join_all(puts)).await?.1;
+        let gets = ids.iter().map(|id| async { drain(house.direct.get(*id, None).await?).await });
+        let direct_get = timed(try_join_all(gets)).await?.1;
+        try_join_all(ids.iter().map(|id| house.direct.delete(*id))).await?;
+
+        let puts = each.clone().map(|_| house.put(pieces(&bytes), length));
+        let (sealed, sealed_put) = timed(try_join_all(puts)).await?;
+        let sealed_get = timed(try_join_all(sealed.iter().map(|id| house.get(*id)))).await?.1;
+        house.platform.storage.discard(&house.platform.db, &sealed).await;
+
+        let uploads = each.clone().map(|_| house.upload(bytes.clone()));
+        let (assets, route_put) = timed(try_join_all(uploads)).await?;
+        let route_get = timed(try_join_all(assets.iter().map(|asset| house.content(asset)))).await?.1;
+        try_join_all(assets.iter().map(|asset| house.delete(asset))).await?;
+
         let all = [direct_put, sealed_put, route_put, direct_get, sealed_get, route_get];
         taken.iter_mut().zip(all).for_each(|(times, one)| times.push(one));
     }
     let [direct_put, sealed_put, route_put, direct_get, sealed_get, route_get] = taken.map(median);
-    writeln!(stdout(), "{name} ({length} bytes), median of {times}; share of the speed of the store alone")?;
+    writeln!(
+        stdout(),
+        "\n| {name} ({length} bytes), {at_once} at once | time | MB a second | beside the store alone |"
+    )?;
+    writeln!(stdout(), "| --- | --- | --- | --- |")?;
     for (what, time, alone) in [
-        ("put, store alone", direct_put, direct_put),
+        ("put, the store alone", direct_put, direct_put),
         ("put, sealed", sealed_put, direct_put),
-        ("POST /assets, decoded too", route_put, direct_put),
-        ("get, store alone", direct_get, direct_get),
+        ("`POST /assets`, decoded and made small too", route_put, direct_put),
+        ("get, the store alone", direct_get, direct_get),
         ("get, opened", sealed_get, direct_get),
-        ("GET /content", route_get, direct_get),
+        ("`GET /assets/{id}/content`", route_get, direct_get),
     ] {
         let share = alone.as_secs_f64() / time.as_secs_f64();
-        writeln!(stdout(), "  {what:<28} {:8.2} ms  {share:.2}", time.as_secs_f64() * 1000.0)?;
+        let speed = (length * at_once as u64) as f64 / 1e6 / time.as_secs_f64();
+        writeln!(stdout(), "| {what} | {:.1?} | {speed:.0} | {share:.2} |", time)?;
     }
     Ok(())
 }
@@ -238,7 +251,7 @@ async fn flushes(house: &House) -> anyhow::Result<()> {
             for (store, times) in [(&house.direct, &mut with), (&house.unflushed, &mut without)] {
                 let ids: Vec<_> = (0..at_once).map(|_| ObjectId::new(&house.ctx.clock)).collect();
                 let puts = ids.iter().map(|id| store.put(*id, stream_of(bytes.clone()), None));
-                times.push(timed(futures::future::try_join_all(puts)).await?.1);
+                times.push(timed(try_join_all(puts)).await?.1);
                 for id in ids {
                     store.delete(id).await?;
                 }
