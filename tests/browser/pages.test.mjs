@@ -189,11 +189,22 @@ look('Spend caps', async () => {
     await cap('person', 'day', 1_000_000);
     await shown('/admin/caps', 'caps');
     await shown('/admin/caps?open=default', 'cap');
+    await page.goto('/admin/caps?open=organisation');
+    await page.setViewportSize({ width: 1440, height: 1000 });
+    await page.getByRole('link', { name: /^Add to the cap/ }).click();
+    const form = page.getByRole('dialog', { name: 'Add to this cap' });
+    await form.getByLabel(/^Amount to add/).fill('20.00');
+    await shoot(page, 'cap-refill', { widths: WIDTHS });
 });
 
 look('Activity', async () => {
     await shown('/activity', 'activity');
+    await page.getByRole('link', { name: 'Statement' }).click();
+    await page.waitForURL('**/activity/statement*');
+    await shoot(page, 'statement', { widths: WIDTHS });
 });
+
+look('Statements', () => shown('/admin/statements', 'statements'));
 
 look('Overview', () => shown('/admin', 'overview'));
 look('Egress', () => shown('/admin/egress', 'egress'));
