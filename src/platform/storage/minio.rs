@@ -4,7 +4,7 @@
 //! is wrapped here: each request has a time limit and is repeated when that is safe, streams are cut into parts by us and
 //! their length is checked before the store is asked to keep them, and an upload that is given up is aborted.
 
-use std::{future::Future, ops::Range, path::PathBuf, time::Duration};
+use std::{future::Future, ops::Range, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -19,10 +19,10 @@ use minio::s3::{
     minio_error_response::MinioErrorCode,
     response_traits::{HasEtagFromHeaders, HasS3Fields},
     segmented_bytes::SegmentedBytes,
-    types::{BucketName, ObjectKey, PartInfo, Region, S3Api, ToStream, UploadId},
+    types::{BucketName, ETag, ObjectKey, PartInfo, Region, S3Api, ToStream, UploadId},
 };
 use secrecy::ExposeSecret;
-use tokio::time::timeout;
+use tokio::{sync::Mutex, time::timeout};
 
 use super::{ByteStream, ObjectStore, StorageError, durable::Disk};
 use crate::{
@@ -165,9 +165,24 @@ impl Minio {
         let (minio, key) = (self.clone(), key.clone());
         let begun = tokio::spawn(async move {
             let id = request.send().await?.upload_id().await?;
-            Ok(Upload { minio, key, id: Some(id) })
+            Ok(Upload { minio, key, id: Some(id), sending: Arc::default() })
         });
-        begun.await.map_err(|lost| Error::DriveIo(std::io::Error::from(lost).into()))?
+        begun.await.map_err(broken_off)?
+    }
+
+    /// In a task of its own too: a part that arrives after its upload was aborted may stay in the store for good, so who
+    /// aborts waits for it.
+    async fn send_part(&self, upload: &Upload, id: &UploadId, number: u16, part: &Bytes) -> Result<ETag, Error> {
+        let request = self.client.upload_part(&self.bucket, &upload.key, id, number, segments(part))?.build();
+        let sending = upload.sending.clone().lock_owned().await;
+        // Who waits for the answer gives up first, and tries again.
+        let patience = self.patience + RETRIES[0];
+        let sent = tokio::spawn(async move {
+            let answer = timeout(patience, request.send()).await;
+            drop(sending);
+            answer.map_err(broken_off)?
+        });
+        Ok(sent.await.map_err(broken_off)??.etag()?)
     }
 
     async fn send_parts(&self, upload: &Upload, first: Bytes, parts: &mut Parts) -> Result<(), StorageError> {
@@ -179,10 +194,7 @@ impl Minio {
             if number > MOST_PARTS {
                 return Err(StorageError::TooLarge(u64::from(MOST_PARTS) * PART as u64));
             }
-            let send = async || {
-                let part = self.client.upload_part(&self.bucket, &upload.key, id, number, segments(&part))?;
-                Ok(part.build().send().await?.etag()?)
-            };
+            let send = async || self.send_part(upload, id, number, &part).await;
             let sending = async { self.retried(send).await.map_err(unreachable) };
             // A source that fails waits until the part has arrived: nothing is under way when the upload is aborted.
             let following = async { Ok(parts.next().await) };
@@ -292,6 +304,8 @@ struct Upload {
     minio: Minio,
     key: ObjectKey,
     id: Option<UploadId>,
+    /// Held while a part is under way.
+    sending: Arc<Mutex<()>>,
 }
 
 impl Upload {
@@ -300,6 +314,7 @@ impl Upload {
     }
 
     async fn abort(mut self) {
+        let _none = self.sending.clone().lock_owned().await;
         if let Some(id) = self.id.take() {
             abort(&self.minio, &self.key, &id).await;
         }
@@ -311,7 +326,11 @@ impl Drop for Upload {
         let (Some(id), Ok(runtime)) = (self.id.take(), tokio::runtime::Handle::try_current()) else { return };
         let Ok(request) = self.minio.client.abort_multipart_upload(&self.minio.bucket, &self.key, &id) else { return };
         // A destructor cannot wait. Tried once: the store itself drops uploads that nobody finished after a day.
-        drop(runtime.spawn(async move { timeout(PATIENCE, request.build().send()).await }));
+        let sending = self.sending.clone();
+        drop(runtime.spawn(async move {
+            let _none = sending.lock().await;
+            timeout(PATIENCE, request.build().send()).await
+        }));
     }
 }
 
@@ -411,6 +430,11 @@ impl From<ValidationErr> for Failure {
     fn from(error: ValidationErr) -> Self {
         Error::from(error).into()
     }
+}
+
+/// A call of our own that has no answer.
+fn broken_off(error: impl Into<std::io::Error>) -> Error {
+    Error::DriveIo(error.into().into())
 }
 
 fn jittered(wait: Duration) -> Duration {
