@@ -4,12 +4,12 @@
 //! a transaction arrive after its commit. After a lost connection every listener is woken once, because something may
 //! have been missed.
 
-use std::time::Duration;
+use std::{future::pending, time::Duration};
 
 use diesel::sql_types::{Array, Text};
 use diesel_async::RunQueryDsl;
 use futures::{StreamExt, stream};
-use tokio::sync::broadcast;
+use tokio::sync::broadcast::{self, error::RecvError};
 use tokio_postgres::{AsyncMessage, NoTls};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -85,9 +85,9 @@ impl Default for Signals {
 }
 
 impl Signals {
-    /// Everything that is signalled from now on. A receiver that lags must look in the tables, as after `Missed`.
-    pub fn subscribe(&self) -> broadcast::Receiver<Signal> {
-        self.sender.subscribe()
+    /// Everything that is signalled from now on.
+    pub fn subscribe(&self) -> Listener {
+        Listener(self.sender.subscribe())
     }
 
     /// Tells every server, once the surrounding transaction commits.
@@ -156,9 +156,62 @@ impl Signals {
     }
 }
 
+pub struct Listener(broadcast::Receiver<Signal>);
+
+impl Listener {
+    /// The next signal; `Missed` also where the listener was too slow.
+    pub async fn next(&mut self) -> Signal {
+        match self.0.recv().await {
+            Ok(signal) => signal,
+            Err(RecvError::Lagged(_)) => Signal::Missed,
+            // The server stops. Nobody can signal any more.
+            Err(RecvError::Closed) => pending().await,
+        }
+    }
+
+    /// Until `awaited` was signalled, or may have been. Others' signals wake nobody: a hundred who wait would look a
+    /// hundred times for each of them.
+    pub async fn until(&mut self, awaited: &Signal) {
+        loop {
+            let signal = self.next().await;
+            if signal == *awaited || signal == Signal::Missed {
+                return;
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
+
+    #[test]
+    fn who_waits_is_woken_by_its_own_signal_alone() {
+        let signals = Signals::default();
+        let mut listener = signals.subscribe();
+        let (mine, other) = (Signal::AtRest(Uuid::from_u128(1)), Signal::AtRest(Uuid::from_u128(2)));
+        for theirs in [other, Signal::Cancel(Uuid::from_u128(1)), Signal::Work("generations".to_owned())] {
+            signals.tell(theirs);
+        }
+        assert_eq!(listener.until(&mine).now_or_never(), None);
+        signals.tell(mine.clone());
+        assert_eq!(listener.until(&mine).now_or_never(), Some(()));
+        assert_eq!(listener.until(&mine).now_or_never(), None);
+        signals.tell(Signal::Missed);
+        assert_eq!(listener.until(&mine).now_or_never(), Some(()));
+    }
+
+    #[test]
+    fn who_was_too_slow_looks_again() {
+        let signals = Signals::default();
+        let mut listener = signals.subscribe();
+        for other in 0..2000 {
+            signals.tell(Signal::AtRest(Uuid::from_u128(other)));
+        }
+        assert_eq!(listener.until(&Signal::Work("generations".to_owned())).now_or_never(), Some(()));
+    }
 
     #[test]
     fn signals_survive_the_wire() {

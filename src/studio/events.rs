@@ -2,8 +2,6 @@
 
 use std::collections::VecDeque;
 
-use tokio::sync::broadcast::error::RecvError;
-
 use super::{
     error::StudioError,
     store::{self, Filter},
@@ -15,7 +13,10 @@ use crate::{
         ids::GenerationId,
         paging::PageRequest,
     },
-    platform::{Platform, signals::Signal},
+    platform::{
+        Platform,
+        signals::{Listener, Signal},
+    },
 };
 
 /// The most events that one look brings.
@@ -37,7 +38,7 @@ pub enum Event {
 pub struct Reader {
     app: Platform,
     grant: Grant<StudioRead>,
-    signals: tokio::sync::broadcast::Receiver<Signal>,
+    signals: Listener,
     seen: i64,
     ready: VecDeque<Event>,
     /// The log may hold more than was read. Kept here, because `next` may be dropped at any await.
@@ -95,13 +96,11 @@ impl Reader {
 
     async fn listen(&mut self) {
         let me = self.grant.person().uuid();
-        match self.signals.recv().await {
-            Ok(Signal::Event(person)) if person == me => self.behind = true,
-            Ok(Signal::Progress { person, generation }) if person == me => self.moving = Some(generation.into()),
-            Ok(Signal::Missed) | Err(RecvError::Lagged(_)) => self.behind = true,
-            Ok(_) => {}
-            // The server stops; the browser connects again and goes on where it was.
-            Err(RecvError::Closed) => std::future::pending().await,
+        match self.signals.next().await {
+            Signal::Event(person) if person == me => self.behind = true,
+            Signal::Progress { person, generation } if person == me => self.moving = Some(generation.into()),
+            Signal::Missed => self.behind = true,
+            _ => {}
         }
     }
 

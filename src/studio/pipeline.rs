@@ -7,7 +7,7 @@
 use std::{cell::RefCell, collections::HashSet, pin::pin, rc::Rc, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{broadcast::error::RecvError, mpsc},
+    sync::mpsc,
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
@@ -70,18 +70,14 @@ pub async fn run(app: Platform, stop: CancellationToken, grace: Duration) {
     let owner = JobId::new(&app.clock).uuid();
     let pipeline = Rc::new(Pipeline { app, ctx, owner, carried: RefCell::default() });
     let mut running: JoinSet<()> = JoinSet::new();
-    let mut signals = pipeline.app.signals.subscribe();
+    let (mut signals, work) = (pipeline.app.signals.subscribe(), Signal::Work(QUEUE.to_owned()));
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
             _ = ticks.tick() => {}
-            signal = signals.recv() => match signal {
-                Ok(Signal::Work(queue)) if queue == QUEUE => {}
-                Ok(Signal::Missed) | Err(RecvError::Lagged(_)) => {}
-                _ => continue,
-            },
+            () = signals.until(&work) => {}
             Some(_) = running.join_next() => {}
         }
         pipeline.fill(&mut running).await;
@@ -273,11 +269,9 @@ impl Pipeline {
                     }
                     Update::Progress(_) => {}
                 },
-                signal = signals.recv() => match signal {
-                    Ok(Signal::Cancel(id)) if id == generation.id.uuid() => cancel.cancel(),
-                    Ok(Signal::Missed) | Err(RecvError::Lagged(_)) => {
-                        self.look_for_cancel(generation.id, &cancel).await;
-                    }
+                signal = signals.next() => match signal {
+                    Signal::Cancel(id) if id == generation.id.uuid() => cancel.cancel(),
+                    Signal::Missed => self.look_for_cancel(generation.id, &cancel).await,
                     _ => {}
                 },
                 end = &mut answer => return end,

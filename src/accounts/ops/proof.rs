@@ -3,7 +3,6 @@
 use std::time::Duration as Wait;
 
 use chrono::Duration;
-use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use crate::{
     accounts::{
@@ -52,21 +51,9 @@ pub async fn token(app: &Platform, bearer: &str) -> Result<Option<Proven>, DbErr
 /// Ends as soon as what somebody proved at the start of a long answer does not hold any more, or nobody can say: the
 /// session or token was revoked or expired, or the person was switched off. At most a second late.
 pub async fn lost(app: Platform, acting: Acting) {
-    let mut signals = app.signals.subscribe();
+    let (mut signals, changed) = (app.signals.subscribe(), Signal::Access(acting.person.uuid()));
     while holds(&app, acting.credential).await.unwrap_or(false) {
-        let _ = tokio::time::timeout(CHECK, told(&mut signals, &acting)).await;
-    }
-}
-
-/// Waits until something may have changed for this person.
-async fn told(signals: &mut Receiver<Signal>, acting: &Acting) {
-    loop {
-        match signals.recv().await {
-            Ok(Signal::Access(person)) if person == acting.person.uuid() => return,
-            Ok(Signal::Missed) | Err(RecvError::Lagged(_)) => return,
-            Ok(_) => {}
-            Err(RecvError::Closed) => std::future::pending().await,
-        }
+        let _ = tokio::time::timeout(CHECK, signals.until(&changed)).await;
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     error::Error,
-    future::pending,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -13,10 +12,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, USER_AGENT};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::{
-    sync::broadcast::{Receiver, error::RecvError},
-    time::{Instant, sleep, timeout, timeout_at},
-};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -35,7 +31,7 @@ use crate::{
     platform::{
         crash,
         db::{DbError, in_transaction},
-        signals::Signal,
+        signals::{Listener, Signal},
     },
 };
 
@@ -173,7 +169,7 @@ impl Outlet {
         destination: &Destination,
         call: Call,
         tally: &Tally,
-        signals: Receiver<Signal>,
+        signals: Listener,
     ) -> Result<Reply, EgressError> {
         let deadline = Instant::now() + call.limit;
         let cancel = call.cancel.clone();
@@ -190,16 +186,11 @@ impl Outlet {
     }
 
     /// Returns once the destination was switched off.
-    async fn withdrawn(&self, mut signals: Receiver<Signal>) {
+    async fn withdrawn(&self, mut signals: Listener) {
+        let changed = Signal::Destination(self.destination.uuid());
         loop {
-            let look = match signals.recv().await {
-                Ok(Signal::Destination(id)) => id == self.destination.uuid(),
-                Ok(Signal::Missed) | Err(RecvError::Lagged(_)) => true,
-                Ok(_) => false,
-                // The server stops, and its calls with it.
-                Err(RecvError::Closed) => return pending().await,
-            };
-            if look && self.is_off().await {
+            signals.until(&changed).await;
+            if self.is_off().await {
                 return;
             }
         }

@@ -4,7 +4,6 @@ use std::{future::Future, panic::AssertUnwindSafe, rc::Rc, time::Duration};
 
 use futures::FutureExt;
 use tokio::{
-    sync::broadcast::{Receiver, error::RecvError},
     task::{JoinSet, LocalSet},
     time::sleep,
 };
@@ -65,7 +64,7 @@ fn housekeeping(queues: Vec<&'static str>) -> [Reconciler; 2] {
 }
 
 async fn work(app: Platform, job: Rc<dyn Job>, owner: Uuid, stop: CancellationToken) {
-    let mut signals = app.signals.subscribe();
+    let (mut signals, work) = (app.signals.subscribe(), Signal::Work(job.queue().to_owned()));
     let mut running = JoinSet::new();
     while !stop.is_cancelled() {
         while running.len() < job.at_once() {
@@ -83,7 +82,7 @@ async fn work(app: Platform, job: Rc<dyn Job>, owner: Uuid, stop: CancellationTo
         tokio::select! {
             () = stop.cancelled() => {}
             Some(_) = running.join_next() => {}
-            () = woken(&mut signals, job.queue()) => {}
+            () = signals.until(&work) => {}
             () = sleep(POLL) => {}
         }
     }
@@ -92,19 +91,6 @@ async fn work(app: Platform, job: Rc<dyn Job>, owner: Uuid, stop: CancellationTo
 
 async fn claim(app: &Platform, queue: &str, owner: Uuid) -> Result<Option<Claimed>, DbError> {
     queue::claim(&mut *app.db.read().await?, queue, owner, app.clock.now()).await
-}
-
-/// Until something may have changed for `name`.
-async fn woken(signals: &mut Receiver<Signal>, name: &str) {
-    loop {
-        match signals.recv().await {
-            Ok(Signal::Work(queue)) if queue == name => return,
-            Ok(Signal::Missed) | Err(RecvError::Lagged(_)) => return,
-            Ok(_) => {}
-            // Nobody can signal any more; the poll goes on.
-            Err(RecvError::Closed) => std::future::pending().await,
-        }
-    }
 }
 
 async fn attempt(app: Platform, job: Rc<dyn Job>, claimed: Claimed, owner: Uuid, stop: CancellationToken) {
@@ -174,7 +160,7 @@ async fn keep(
 }
 
 async fn repeat(app: Platform, reconciler: Reconciler, owner: Uuid, stop: CancellationToken) {
-    let mut signals = app.signals.subscribe();
+    let (mut signals, call) = (app.signals.subscribe(), Signal::Work(reconciler.name.to_owned()));
     let mut called = false;
     while !stop.is_cancelled() {
         if let Err(error) = turn(&app, &reconciler, owner, called, &stop).await {
@@ -182,7 +168,7 @@ async fn repeat(app: Platform, reconciler: Reconciler, owner: Uuid, stop: Cancel
         }
         called = tokio::select! {
             () = stop.cancelled() => false,
-            () = woken(&mut signals, reconciler.name) => true,
+            () = signals.until(&call) => true,
             () = sleep(reconciler.every) => false,
         };
     }

@@ -4,7 +4,6 @@ use std::{collections::HashMap, time::Duration};
 
 use chrono::NaiveDate;
 use serde_json::json;
-use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio_util::sync::CancellationToken;
 
 mod accept;
@@ -290,7 +289,7 @@ pub async fn wait_for_end(
     id: GenerationId,
     stop: &CancellationToken,
 ) -> Result<Generation, StudioError> {
-    let mut signals = app.signals.subscribe();
+    let (mut signals, at_rest) = (app.signals.subscribe(), Signal::AtRest(id.uuid()));
     loop {
         let generation = find(app, grant, id).await?;
         if generation.state.at_rest() {
@@ -298,23 +297,9 @@ pub async fn wait_for_end(
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(generation),
-            () = at_rest(&mut signals, id) => {}
+            () = signals.until(&at_rest) => {}
             // A signal can be missed; a look costs little.
             () = tokio::time::sleep(LOOK) => {}
-        }
-    }
-}
-
-/// Until it may have come to rest. Others' signals are none of its business: a hundred who wait would look a hundred
-/// times for each of them.
-async fn at_rest(signals: &mut Receiver<Signal>, id: GenerationId) {
-    loop {
-        match signals.recv().await {
-            Ok(Signal::AtRest(generation)) if generation == id.uuid() => return,
-            Ok(Signal::Missed) | Err(RecvError::Lagged(_)) => return,
-            Ok(_) => {}
-            // Nobody can signal any more; the look goes on.
-            Err(RecvError::Closed) => std::future::pending().await,
         }
     }
 }

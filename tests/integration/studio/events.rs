@@ -68,6 +68,43 @@ fn done(events: &[Event]) -> bool {
     events.iter().any(|event| event.state() == "succeeded")
 }
 
+/// Who waits for an answer reads the whole generation when it is woken, so it is woken once.
+#[tokio::test]
+async fn that_a_generation_came_to_rest_is_signalled_once() {
+    let app = TestApp::start().await;
+    let owner = app.owner().await;
+    let mut signals = app.platform.signals.subscribe();
+    let [first, last] = ["test.first", "test.last"].map(|queue| Signal::Work(queue.to_owned()));
+    let send = async |signal| Signals::send(&mut app.platform.db.read().await.unwrap(), signal).await.unwrap();
+    // The server may not be listening yet.
+    loop {
+        send(&first).await;
+        if tokio::time::timeout(Duration::from_millis(100), signals.until(&first)).await.is_ok() {
+            break;
+        }
+    }
+    let mut made = Vec::new();
+    for _ in 0..3 {
+        let accepted = owner.post("/api/v1/generations", &quick("a gradient")).await.json();
+        made.push(accepted["id"].as_str().unwrap().parse::<GenerationId>().unwrap().uuid());
+    }
+    for id in &made {
+        owner.wait(&GenerationId::from(*id).to_string()).await;
+    }
+    send(&last).await;
+    let mut rested = Vec::new();
+    loop {
+        match signals.next().await {
+            Signal::AtRest(generation) => rested.push(generation),
+            signal if signal == last => break,
+            _ => {}
+        }
+    }
+    rested.sort_unstable();
+    made.sort_unstable();
+    assert_eq!(rested, made);
+}
+
 #[tokio::test]
 async fn a_generation_is_heard_from_the_first_step_to_the_last() {
     let app = TestApp::start().await;
