@@ -59,7 +59,6 @@ pub async fn overview_page(guard: Guard<HealthRead>, frame: PageFrame) -> Result
 
 async fn parts(ctx: &Ctx, app: &Platform) -> Result<Vec<HealthPart>, Problem> {
     let report = probe(&app.db, app.storage.stores().answer(&app.db)).await;
-    let notices = app.notices.all();
     let store = app.config.storage.bundled.map_or("S3", Bundled::title);
     let mut parts: Vec<HealthPart> = report
         .parts
@@ -70,8 +69,7 @@ async fn parts(ctx: &Ctx, app: &Platform) -> Result<Vec<HealthPart>, Problem> {
                 "store" => ("Picture store", store),
                 other => (other, ""),
             };
-            let restarts = notices.iter().find(|(of, _)| *of == part.name).map(|(_, sentence)| sentence.clone());
-            let detail = part.detail.clone().or(restarts).unwrap_or_else(|| "In time".to_owned());
+            let detail = part.detail.clone().unwrap_or_else(|| "In time".to_owned());
             watched(name, about, part.up, if part.up { "Answers" } else { "Does not answer" }, detail)
         })
         .collect();
