@@ -7,7 +7,9 @@
 //! The row also says in which store the bytes are, and where a copy is while objects move (`moving`).
 
 use std::{
+    future::poll_fn,
     ops::Range,
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration as Wait,
 };
@@ -15,7 +17,7 @@ use std::{
 use chrono::{DateTime, Duration, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use futures::StreamExt;
+use futures::{StreamExt, future::maybe_done};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -70,6 +72,9 @@ pub struct Object {
     pub bytes: u64,
     pub stream: ByteStream,
 }
+
+/// What a store says when it is asked for an object.
+type Answer = Result<ByteStream, StorageError>;
 
 impl Storage {
     pub fn new(stores: Stores, keys: Keyring) -> Self {
@@ -165,33 +170,57 @@ impl Storage {
 
     /// Streams an object or a part of it. What was changed in the store ends in an error, and none of it is passed on.
     pub async fn get(&self, db: &Db, id: ObjectId, range: Option<Range<u64>>) -> Result<Object, StorageError> {
-        let before = facts(db, id).await?;
-        match self.read(db, id, &before, range.clone()).await {
+        let (before, whole) = match &range {
+            Some(_) => (facts(db, id).await?, None),
+            None => self.ask(db, id).await?,
+        };
+        match self.read(db, id, &before, range.clone(), whole).await {
             // It may have moved, and been deleted where it was, between the look at its row and the look into the store.
             Err(StorageError::Missing(_)) => match facts(db, id).await? {
-                now if now.store_id != before.store_id => self.read(db, id, &now, range).await,
+                now if now.store_id != before.store_id => self.read(db, id, &now, range, None).await,
                 _ => Err(StorageError::Missing(id)),
             },
             read => read,
         }
     }
 
+    /// Looks at the row, and asks meanwhile for the whole object in the store where it probably is. Elsewhere nobody waits
+    /// for that store's answer.
+    async fn ask(&self, db: &Db, id: ObjectId) -> Result<(Facts, Option<Answer>), StorageError> {
+        let Some((likely, store)) = self.stores.likely() else { return Ok((facts(db, id).await?, None)) };
+        let (mut looking, mut asking) = (pin!(facts(db, id)), pin!(maybe_done(store.get(id, None))));
+        let facts = poll_fn(|context| {
+            let _ = asking.as_mut().poll(context);
+            looking.as_mut().poll(context)
+        });
+        let facts = facts.await?;
+        if facts.store_id != likely {
+            self.stores.was_in(facts.store_id);
+            return Ok((facts, None));
+        }
+        asking.as_mut().await;
+        Ok((facts, asking.take_output()))
+    }
+
+    /// `whole` is what the store of the row said, if it was asked already.
     async fn read(
         &self,
         db: &Db,
         id: ObjectId,
         facts: &Facts,
         range: Option<Range<u64>>,
+        whole: Option<Answer>,
     ) -> Result<Object, StorageError> {
         let (bytes, key) = (facts.bytes, self.key(db, id, facts).await?);
-        let store = self.stores.of(db, facts.store_id).await?;
-        let stream = match range {
-            Some(range) if range.start > range.end || range.end > bytes => return Err(StorageError::Damaged(id)),
-            Some(range) => {
+        let get = async |part| self.stores.of(db, facts.store_id).await?.get(id, part).await;
+        let stream = match (range, whole) {
+            (Some(range), _) if range.start > range.end || range.end > bytes => return Err(StorageError::Damaged(id)),
+            (Some(range), _) => {
                 let part = sealed::sealed_range(bytes, &range);
-                sealed::open_range(store.get(id, Some(part)).await?, key, bytes, range)
+                sealed::open_range(get(Some(part)).await?, key, bytes, range)
             }
-            None => sealed::open(store.get(id, None).await?, key, bytes),
+            (None, Some(answer)) => sealed::open(answer?, key, bytes),
+            (None, None) => sealed::open(get(None).await?, key, bytes),
         };
         Ok(Object { bytes, stream })
     }

@@ -7,7 +7,10 @@
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicI32, Ordering},
+    },
     time::Duration,
 };
 
@@ -50,6 +53,7 @@ struct Inner {
     /// How this process reaches the store of its own configuration.
     own: Option<config::Storage>,
     open: RwLock<HashMap<StoreId, Arc<dyn ObjectStore>>>,
+    likely: AtomicI32,
 }
 
 /// A store as its row has it.
@@ -131,13 +135,16 @@ impl Place {
 
 impl Stores {
     pub fn new(keys: Keyring, own: config::Storage) -> Self {
-        Self(Arc::new(Inner { keys, own: Some(own), open: RwLock::default() }))
+        Self::with(keys, Some(own), HashMap::new())
     }
 
     /// The first store is this one; for tests.
     pub fn first(keys: Keyring, store: Arc<dyn ObjectStore>) -> Self {
-        let open = RwLock::new(HashMap::from([(FIRST, store)]));
-        Self(Arc::new(Inner { keys, own: None, open }))
+        Self::with(keys, None, HashMap::from([(FIRST, store)]))
+    }
+
+    fn with(keys: Keyring, own: Option<config::Storage>, open: HashMap<StoreId, Arc<dyn ObjectStore>>) -> Self {
+        Self(Arc::new(Inner { keys, own, open: RwLock::new(open), likely: AtomicI32::new(FIRST) }))
     }
 
     /// Reaches a store this way from now on; for tests.
@@ -157,6 +164,17 @@ impl Stores {
         let made = Minio::new(&storage, directory).map_err(|error| StorageError::Unreachable(Box::new(error)))?;
         self.reach(id, Arc::new(made));
         self.0.open.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned().ok_or_else(StorageError::no_store)
+    }
+
+    /// Where the object before was, and so nearly every next one.
+    pub(super) fn likely(&self) -> Option<(StoreId, Arc<dyn ObjectStore>)> {
+        let id = AtomicI32::load(&self.0.likely, Ordering::Relaxed);
+        let open = self.0.open.read().unwrap_or_else(PoisonError::into_inner);
+        Some((id, open.get(&id)?.clone()))
+    }
+
+    pub(super) fn was_in(&self, id: StoreId) {
+        self.0.likely.store(id, Ordering::Relaxed);
     }
 
     fn settings(&self, id: StoreId, row: (Option<String>, Option<Vec<u8>>)) -> Result<config::Storage, StorageError> {

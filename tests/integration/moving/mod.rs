@@ -41,6 +41,9 @@ struct Odd {
     /// Puts that have come.
     came: Semaphore,
     away: AtomicBool,
+    gets: AtomicUsize,
+    /// Gets wait for ever.
+    hangs: AtomicBool,
 }
 
 impl Default for Odd {
@@ -52,6 +55,8 @@ impl Default for Odd {
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
             came: Semaphore::new(0),
             away: AtomicBool::new(false),
+            gets: AtomicUsize::new(0),
+            hangs: AtomicBool::new(false),
         }
     }
 }
@@ -72,6 +77,10 @@ impl ObjectStore for Odd {
         self.inner.put(id, stream_of(other), length).await
     }
     async fn get(&self, id: ObjectId, range: Option<std::ops::Range<u64>>) -> Result<ByteStream, StorageError> {
+        self.gets.fetch_add(1, Ordering::SeqCst);
+        if self.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         self.inner.get(id, range).await
     }
     async fn head(&self, id: ObjectId) -> Result<Option<u64>, StorageError> {
@@ -222,6 +231,32 @@ async fn and_back_again() {
     assert_eq!(back.finish().await.unwrap().objects, 1);
     assert_eq!(house.read(id).await.unwrap(), "there and back");
     assert_eq!(house.held().await, (1, 1));
+}
+
+#[tokio::test]
+async fn a_store_is_asked_once_for_each_object() {
+    let house = House::new().await;
+    let id = house.put("there").await;
+    house.move_all().await.unwrap();
+    let before = house.target.gets.load(Ordering::SeqCst);
+    for _ in 0..3 {
+        assert_eq!(house.read(id).await.unwrap(), "there");
+    }
+    assert_eq!(house.target.gets.load(Ordering::SeqCst) - before, 3);
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_holds_up_only_what_is_in_it() {
+    let house = House::new().await;
+    let moved = house.put("moved").await;
+    house.pass().await.unwrap();
+    let stayed = house.put("stayed").await;
+    // From now on the other store is the likely one.
+    assert_eq!(house.read(moved).await.unwrap(), "moved");
+    house.target.hangs.store(true, Ordering::SeqCst);
+    assert_eq!(house.read(stayed).await.unwrap(), "stayed");
+    house.target.hangs.store(false, Ordering::SeqCst);
+    assert_eq!(house.read(moved).await.unwrap(), "moved");
 }
 
 #[tokio::test]
