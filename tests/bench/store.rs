@@ -1,14 +1,17 @@
 //! What sealing costs, beside the store alone: in time, in memory, and in flushes. It is measured beside a running
 //! `renderkeep up --data DIR` of the same build: `cargo bench --locked --bench store -- DIR`.
 #![expect(clippy::disallowed_types, reason = "calls the server as other programs do")]
+#![expect(clippy::disallowed_methods, reason = "the bare server beside it is a process of its own")]
 
 use std::{
     fs,
-    io::{Cursor, Write, stdout},
+    io::{BufRead, BufReader, Cursor, Write, stdout},
     path::Path,
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
+use actix_web::{App, HttpResponse, HttpServer, body::SizedStream, error::ErrorBadGateway, web};
 use anyhow::Context;
 use bytes::Bytes;
 use futures::{StreamExt, future::try_join_all, stream};
@@ -30,6 +33,8 @@ use uuid::Uuid;
 /// What is sent at a time, as a connection would.
 const PIECE: usize = 64 * 1024;
 const GIB: u64 = 1 << 30;
+/// The word for the process that passes on what the store has, and does nothing else.
+const BARE: &str = "bare";
 
 struct House {
     platform: Platform,
@@ -42,12 +47,16 @@ struct House {
     url: String,
     token: String,
     http: reqwest::Client,
+    bare: Bare,
 }
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     let directory = arguments.first().context("Name the directory of a running `renderkeep up`.")?;
     let _ = rustls::crypto::ring::default_provider().install_default();
+    if arguments.get(1).is_some_and(|word| word == BARE) {
+        return pass(Path::new(directory));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let house = House::open(Path::new(directory)).await?;
@@ -78,7 +87,8 @@ impl House {
         };
         let made = accounts::ops::create_token(&ctx, &platform, &owner.mail.parse().map_err(wrong)?, new).await?;
         let http = reqwest::Client::new();
-        Ok(Self { owner: owner.id.uuid(), platform, ctx, direct, unflushed, url, token: made.token, http })
+        let bare = Bare::start(directory)?;
+        Ok(Self { owner: owner.id.uuid(), platform, ctx, direct, unflushed, url, token: made.token, http, bare })
     }
 
     async fn put(&self, bytes: ByteStream, length: u64) -> anyhow::Result<ObjectId> {
@@ -98,7 +108,15 @@ impl House {
     }
 
     async fn content(&self, asset: &str) -> anyhow::Result<u64> {
-        let request = self.http.get(format!("{}/api/v1/assets/{asset}/content", self.url)).bearer_auth(&self.token);
+        let request = self.http.get(format!("{}/api/v1/assets/{asset}/content", self.url));
+        self.read(request.bearer_auth(&self.token)).await
+    }
+
+    async fn bare(&self, id: ObjectId, length: u64) -> anyhow::Result<u64> {
+        self.read(self.http.get(format!("{}/{id}/{length}", self.bare.url))).await
+    }
+
+    async fn read(&self, request: reqwest::RequestBuilder) -> anyhow::Result<u64> {
         let (mut answer, mut bytes) = (request.send().await?.error_for_status()?, 0);
         while let Some(part) = answer.chunk().await? {
             bytes += part.len() as u64;
@@ -113,6 +131,50 @@ impl House {
         }
         Ok(())
     }
+}
+
+/// A server with the same framework, the same client of the store and as many workers. It asks nobody, opens nothing and
+/// passes the bytes on: what any server between the store and a person costs on this machine.
+struct Bare {
+    process: Child,
+    url: String,
+}
+
+impl Bare {
+    fn start(directory: &Path) -> anyhow::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        let mut process = command.arg(directory).arg(BARE).stdout(Stdio::piped()).spawn()?;
+        let mut url = String::new();
+        BufReader::new(process.stdout.take().context("no output")?).read_line(&mut url)?;
+        Ok(Self { process, url: url.trim().to_owned() })
+    }
+}
+
+impl Drop for Bare {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn pass(directory: &Path) -> anyhow::Result<()> {
+    let config = config::load(&Kept::read(directory)?.flags(Sources::default())?)?;
+    let store = Minio::new(&config.storage, None)?;
+    let workers = config.server.workers.max(1);
+    actix_web::rt::System::new().block_on(async move {
+        let app =
+            move || App::new().app_data(web::ThinData(store.clone())).route("/{id}/{length}", web::get().to(passed_on));
+        let server = HttpServer::new(app).workers(workers).tcp_nodelay(true).bind("127.0.0.1:0")?;
+        let address = server.addrs().first().copied().context("no address")?;
+        writeln!(stdout(), "http://{address}")?;
+        Ok(server.run().await?)
+    })
+}
+
+async fn passed_on(store: web::ThinData<Minio>, asked: web::Path<(String, u64)>) -> actix_web::Result<HttpResponse> {
+    let (id, length) = asked.into_inner();
+    let stream = store.get(id.parse().map_err(ErrorBadGateway)?, None).await.map_err(ErrorBadGateway)?;
+    Ok(HttpResponse::Ok().body(SizedStream::new(length, stream)))
 }
 
 async fn drain(mut stream: ByteStream) -> anyhow::Result<u64> {
@@ -148,13 +210,14 @@ fn noise(side: u32) -> anyhow::Result<Bytes> {
 async fn compare(house: &House, name: &str, bytes: Bytes, at_once: usize, times: usize) -> anyhow::Result<()> {
     let length = bytes.len() as u64;
     let each = 0..at_once;
-    let mut taken: [Vec<Duration>; 6] = Default::default();
+    let mut taken: [Vec<Duration>; 7] = Default::default();
     for _ in 0..times {
         let ids: Vec<_> = each.clone().map(|_| ObjectId::new(&house.ctx.clock)).collect();
         let puts = ids.iter().map(|id| house.direct.put(*id, pieces(&bytes), Some(length)));
         let direct_put = timed(try_join_all(puts)).await?.1;
         let gets = ids.iter().map(|id| async { drain(house.direct.get(*id, None).await?).await });
         let direct_get = timed(try_join_all(gets)).await?.1;
+        let bare_get = timed(try_join_all(ids.iter().map(|id| house.bare(*id, length)))).await?.1;
         try_join_all(ids.iter().map(|id| house.direct.delete(*id))).await?;
 
         let puts = each.clone().map(|_| house.put(pieces(&bytes), length));
@@ -167,10 +230,10 @@ async fn compare(house: &House, name: &str, bytes: Bytes, at_once: usize, times:
         let route_get = timed(try_join_all(assets.iter().map(|asset| house.content(asset)))).await?.1;
         try_join_all(assets.iter().map(|asset| house.delete(asset))).await?;
 
-        let all = [direct_put, sealed_put, route_put, direct_get, sealed_get, route_get];
+        let all = [direct_put, sealed_put, route_put, direct_get, sealed_get, bare_get, route_get];
         taken.iter_mut().zip(all).for_each(|(times, one)| times.push(one));
     }
-    let [direct_put, sealed_put, route_put, direct_get, sealed_get, route_get] = taken.map(median);
+    let [direct_put, sealed_put, route_put, direct_get, sealed_get, bare_get, route_get] = taken.map(median);
     writeln!(
         stdout(),
         "\n| {name} ({length} bytes), {at_once} at once | time | MB a second | beside the store alone |"
@@ -182,7 +245,9 @@ async fn compare(house: &House, name: &str, bytes: Bytes, at_once: usize, times:
         ("`POST /assets`, decoded and made small too", route_put, direct_put),
         ("get, the store alone", direct_get, direct_get),
         ("get, opened", sealed_get, direct_get),
+        ("get, through a bare server that opens nothing", bare_get, direct_get),
         ("`GET /assets/{id}/content`", route_get, direct_get),
+        ("`GET /assets/{id}/content`, beside the bare server", route_get, bare_get),
     ] {
         let share = alone.as_secs_f64() / time.as_secs_f64();
         let speed = (length * at_once as u64) as f64 / 1e6 / time.as_secs_f64();
