@@ -15,7 +15,12 @@ use crate::{
     console::pages::views::{Health, HealthPart, OverviewPage, Waiting},
     ledger::{self, model::Subject},
     organisation,
-    platform::{Platform, egress::ledger as egress, jobs, telemetry::disk::Space},
+    platform::{
+        Platform,
+        egress::{destinations, ledger as egress},
+        jobs,
+        telemetry::disk::Space,
+    },
     studio::{self, ops::Queue},
     web::{
         format::{self, When},
@@ -195,7 +200,11 @@ impl Left {
     async fn today(ctx: &Ctx, app: &Platform) -> Result<Self, Problem> {
         let since = ctx.clock.today().and_time(NaiveTime::MIN).and_utc();
         let filter = egress::Filter { since: Some(since), ..egress::Filter::default() };
-        let shares = egress::shares(&app.db, &ctx.grant::<EgressRead>()?, &filter).await?;
+        let grant = ctx.grant::<EgressRead>()?;
+        let places = destinations::list(&app.db, &grant).await?.into_iter();
+        let in_house: Vec<_> = places.filter(|place| place.local).map(|place| place.id).collect();
+        let mut shares = egress::shares(&app.db, &grant, &filter).await?;
+        shares.retain(|share| !in_house.contains(&share.destination));
         let sum = |of: fn(&egress::Share) -> i64| {
             u64::try_from(shares.iter().map(of).fold(0i64, i64::saturating_add)).unwrap_or(0)
         };

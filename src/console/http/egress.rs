@@ -152,7 +152,7 @@ pub struct EgressItem {
     generation: Option<GenerationId>,
     /// Kinds of data that were sent.
     categories: Vec<String>,
-    /// Head and body of the request.
+    /// Head and body of the request. Of a call that is `open` or `lost`: the most that can have left.
     bytes_out: i64,
     /// Body of the answer.
     bytes_in: i64,

@@ -106,6 +106,15 @@ struct Tally {
     back: AtomicU64,
 }
 
+impl From<Method> for reqwest::Method {
+    fn from(method: Method) -> Self {
+        match method {
+            Method::Get => Self::GET,
+            Method::Post => Self::POST,
+        }
+    }
+}
+
 impl Outlet {
     /// Writes the call down, makes it, and writes down how it ended.
     pub async fn send(&self, call: Call) -> Result<Reply, EgressError> {
@@ -133,12 +142,14 @@ impl Outlet {
 
     async fn write_down(&self, call: &Call) -> Result<(EgressCallId, Destination), EgressError> {
         let inner = &self.egress.0;
+        let head = headers(call).map_or(0, |headers| head_length(call.method, &call.url, &headers));
+        let most = head + call.body.length();
         inner
             .db
             .write("egress.open", async |tx| {
                 let found = destinations::find(tx, self.destination).await?;
                 let Some(destination) = found else { return Ok(None) };
-                let id = ledger::open(tx, &inner.clock, destination.id, &self.about, call.limit).await?;
+                let id = ledger::open(tx, &inner.clock, destination.id, &self.about, most, call.limit).await?;
                 Ok::<_, DbError>(Some((id, destination)))
             })
             .await?
@@ -231,13 +242,9 @@ async fn exchange(client: &Http, call: Call, tally: &Tally) -> Result<Reply, Egr
 }
 
 fn prepare(call: Call, tally: &Tally) -> Result<reqwest::Request, Box<dyn Error + Send + Sync>> {
-    let method = match call.method {
-        Method::Get => reqwest::Method::GET,
-        Method::Post => reqwest::Method::POST,
-    };
     let headers = headers(&call)?;
-    tally.head.store(head_length(&method, &call.url, &headers), Ordering::Relaxed);
-    let mut request = reqwest::Request::new(method, call.url);
+    tally.head.store(head_length(call.method, &call.url, &headers), Ordering::Relaxed);
+    let mut request = reqwest::Request::new(call.method.into(), call.url);
     *request.headers_mut() = headers;
     if call.method == Method::Post {
         *request.body_mut() = Some(call.body.counted(tally.out.clone()));
@@ -271,7 +278,8 @@ fn headers(call: &Call) -> Result<HeaderMap, Box<dyn Error + Send + Sync>> {
 }
 
 /// Request line and headers, as HTTP/1.1 writes them.
-fn head_length(method: &reqwest::Method, url: &Url, headers: &HeaderMap) -> u64 {
+fn head_length(method: Method, url: &Url, headers: &HeaderMap) -> u64 {
+    let method = reqwest::Method::from(method);
     let target = url.path().len() + url.query().map_or(0, |query| query.len() + 1);
     let line = method.as_str().len() + 1 + target + " HTTP/1.1\r\n".len();
     let lines: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum();

@@ -107,6 +107,7 @@ pub(super) async fn open(
     clock: &Clock,
     destination: DestinationId,
     about: &About,
+    most: u64,
     limit: std::time::Duration,
 ) -> Result<EgressCallId, DbError> {
     let id = EgressCallId::new(clock);
@@ -121,6 +122,8 @@ pub(super) async fn open(
             calls::person_id.eq(about.person.map(|id| id.uuid())),
             calls::generation_id.eq(about.generation.map(|id| id.uuid())),
             calls::categories.eq(about.categories.iter().map(|category| category.as_str()).collect::<Vec<_>>()),
+            // Unless its end is written down, all of it may have left.
+            calls::bytes_out.eq(i64::try_from(most).unwrap_or(i64::MAX)),
             calls::deadline.eq(now + limit),
         ))
         .execute(&mut **tx)
@@ -170,6 +173,7 @@ pub struct Entry {
     pub person: Option<PersonId>,
     pub generation: Option<GenerationId>,
     pub categories: Vec<String>,
+    /// While it is open, and when its end is not known: the most that can have left.
     pub bytes_out: i64,
     pub bytes_in: i64,
     pub status: Option<i32>,

@@ -120,7 +120,9 @@ async fn a_death_before_the_first_byte_leaves_the_row_and_sends_nothing() {
     let outlet = egress.to(id, about());
     let sending = outlet.send(call(&url, Body::none()));
     assert!(tokio::time::timeout(Duration::from_millis(300), sending).await.is_err());
-    assert_eq!(rows(&test).await, [("open".into(), None, 0, 0, None)]);
+    // How far it came is unknown afterwards, so the row names the most that can have left.
+    let open = rows(&test).await;
+    assert!(matches!(open.as_slice(), [(state, None, 1.., 0, None)] if state == "open"), "{open:?}");
     assert_eq!(peer.connections.load(Ordering::SeqCst), 0);
     app.clock.advance(chrono::Duration::minutes(2));
     assert_eq!(ledger::sweep(&app.db, &app.clock).await.unwrap(), 1);

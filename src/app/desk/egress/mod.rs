@@ -64,7 +64,7 @@ pub async fn egress_page(
     page::ok(&EgressPage {
         frame: frame.titled("Egress", Place::Admin),
         here: AdminPlace::Egress,
-        heading: heading(&look, &shares, now),
+        heading: heading(&look, &desk.outside(&shares), now),
         totals: totals(&look, &shares, now),
         chart: desk.chart(&filter, &days),
         destinations: desk.rows(&shares),
@@ -222,6 +222,12 @@ impl Desk<'_> {
         filters.into_iter().filter_map(chip).collect()
     }
 
+    /// Those of places that are not in the house.
+    fn outside(&self, shares: &[Share]) -> Vec<Share> {
+        let local = |share: &&Share| self.places.iter().any(|place| place.id == share.destination && place.local);
+        shares.iter().filter(|share| !local(share)).cloned().collect()
+    }
+
     fn row(&self, entry: &Entry) -> CallRow {
         let size = |number: i64| format::bytes(u64::try_from(number).unwrap_or(0));
         CallRow {
@@ -235,7 +241,10 @@ impl Desk<'_> {
             } else {
                 capital(&entry.categories.join(", "))
             },
-            sent: size(entry.bytes_out),
+            sent: match entry.outcome {
+                Outcome::Open | Outcome::Lost => format!("Up to {}", size(entry.bytes_out)),
+                _ => size(entry.bytes_out),
+            },
             received: size(entry.bytes_in),
             status: status(entry),
             duration: entry
