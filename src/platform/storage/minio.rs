@@ -34,8 +34,10 @@ use crate::{
 const PART: usize = 5 * 1024 * 1024;
 /// S3 numbers parts up to here.
 const MOST_PARTS: u16 = 10_000;
-/// For a request with its answer (one part of 5 MiB at most), and for the next bytes of an object.
+/// For a request with up to a part of 5 MiB in it.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// For the answer to a question, and for the next bytes of an object.
+const SOON: Duration = Duration::from_secs(10);
 /// Waits before the second, third and fourth try; each is lengthened by chance.
 const RETRIES: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(250), Duration::from_millis(1000)];
 
@@ -102,26 +104,37 @@ impl Minio {
         }
     }
 
-    /// For calls that may be done twice: a network error, an overloaded or starting store are worth another try.
+    /// For calls that may be done twice: a network error, an overloaded or starting store are worth another try. One that
+    /// says nothing was given its time.
     async fn retried<T>(&self, call: impl AsyncFn() -> Result<T, Error>) -> Result<T, Failure> {
         for wait in RETRIES {
             match self.once(call()).await {
-                Err(Failure::Store(error)) if !is_passing(&error) => return Err(Failure::Store(error)),
-                Err(_) => tokio::time::sleep(jittered(wait)).await,
+                Err(Failure::Store(error)) if is_passing(&error) => tokio::time::sleep(jittered(wait)).await,
                 done => return done,
             }
         }
         self.once(call()).await
     }
 
+    fn impatient(&self) -> Self {
+        Self { patience: self.patience.min(SOON), ..self.clone() }
+    }
+
+    /// Whether the bucket is there.
+    pub async fn exists(&self) -> Result<bool, StorageError> {
+        let exists =
+            self.impatient().retried(async || self.client.bucket_exists(&self.bucket)?.build().send().await).await;
+        match exists {
+            Ok(answer) => Ok(answer.exists()),
+            // The answer has no body; another request says why.
+            Err(failure) => Err(self.list(None, 1).await.err().unwrap_or_else(|| unreachable(failure))),
+        }
+    }
+
     /// Makes the bucket unless it is there.
     pub async fn prepare(&self) -> Result<(), StorageError> {
-        let exists = self.retried(async || self.client.bucket_exists(&self.bucket)?.build().send().await).await;
-        match exists {
-            Ok(answer) if answer.exists() => return Ok(()),
-            Ok(_) => {}
-            // The answer has no body; another request says why.
-            Err(failure) => return Err(self.list(None, 1).await.err().unwrap_or_else(|| unreachable(failure))),
+        if self.exists().await? {
+            return Ok(());
         }
         match self.retried(async || self.client.create_bucket(&self.bucket)?.build().send().await).await {
             // Another server of ours was faster, or the answer to the first try was lost.
@@ -145,7 +158,7 @@ impl Minio {
     }
 
     async fn put_parts(&self, key: &ObjectKey, first: Bytes, parts: &mut Parts) -> Result<(), StorageError> {
-        let upload = self.retried(async || self.begin(key).await).await.map_err(unreachable)?;
+        let upload = self.impatient().retried(async || self.begin(key).await).await.map_err(unreachable)?;
         match self.send_parts(&upload, first, parts).await {
             Ok(()) => {
                 upload.finished();
@@ -175,7 +188,7 @@ impl Minio {
     async fn send_part(&self, upload: &Upload, id: &UploadId, number: u16, part: &Bytes) -> Result<ETag, Error> {
         let request = self.client.upload_part(&self.bucket, &upload.key, id, number, segments(part))?.build();
         let sending = upload.sending.clone().lock_owned().await;
-        // Who waits for the answer gives up first, and tries again.
+        // Who waits for the answer gives up first.
         let patience = self.patience + RETRIES[0];
         let sent = tokio::spawn(async move {
             let answer = timeout(patience, request.send()).await;
@@ -242,7 +255,8 @@ impl ObjectStore for Minio {
             return Ok(super::stream_of(Bytes::new()));
         }
         let window = range.map(|range| (range.start, range.end - range.start));
-        let got = self.retried(async || {
+        let hasty = self.impatient();
+        let got = hasty.retried(async || {
             let (offset, length) = window.unzip();
             self.client.get_object(&self.bucket, &key)?.offset(offset).length(length).build().send().await
         });
@@ -251,12 +265,13 @@ impl ObjectStore for Minio {
         if window.is_some_and(|(_, wanted)| wanted != length) {
             return Err(StorageError::Damaged(id));
         }
-        Ok(watched(stream, id, length, self.patience))
+        Ok(watched(stream, id, length, hasty.patience))
     }
 
     async fn head(&self, id: ObjectId) -> Result<Option<u64>, StorageError> {
         let key = key_of(id)?;
-        let told = self.retried(async || {
+        let hasty = self.impatient();
+        let told = hasty.retried(async || {
             let told = self.client.stat_object(&self.bucket, &key)?.build().send().await?;
             Ok(told.size()?)
         });
@@ -269,7 +284,8 @@ impl ObjectStore for Minio {
 
     async fn delete(&self, id: ObjectId) -> Result<(), StorageError> {
         let key = key_of(id)?;
-        let deleted = self.retried(async || {
+        let hasty = self.impatient();
+        let deleted = hasty.retried(async || {
             let object = ObjectToDelete::from(key.clone());
             self.client.delete_object(&self.bucket, object)?.build().send().await
         });
@@ -329,14 +345,15 @@ impl Drop for Upload {
         let sending = self.sending.clone();
         drop(runtime.spawn(async move {
             let _none = sending.lock().await;
-            timeout(PATIENCE, request.build().send()).await
+            timeout(SOON, request.build().send()).await
         }));
     }
 }
 
 async fn abort(minio: &Minio, key: &ObjectKey, id: &UploadId) {
+    let hasty = minio.impatient();
     let aborted =
-        minio.retried(async || minio.client.abort_multipart_upload(&minio.bucket, key, id)?.build().send().await);
+        hasty.retried(async || minio.client.abort_multipart_upload(&minio.bucket, key, id)?.build().send().await);
     if let Err(error) = aborted.await {
         tracing::warn!(%error, "an upload could not be aborted; the store drops it after a day");
     }

@@ -41,9 +41,9 @@ pub enum StorageError {
          right, best with NTP, and try again."
     )]
     Clock,
-    #[error("A stored object is missing.")]
+    #[error("The stored object {0} is missing.")]
     Missing(ObjectId),
-    #[error("A stored object is not what was stored: it was cut, extended or changed.")]
+    #[error("The stored object {0} is not what was stored: it was cut, extended or changed.")]
     Damaged(ObjectId),
     #[error("The upload broke off before its end. Nothing was stored.")]
     Interrupted(#[source] Box<dyn std::error::Error + Send + Sync>),
