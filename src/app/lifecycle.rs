@@ -66,10 +66,12 @@ pub async fn open(config: Config, notices: Notices) -> anyhow::Result<Platform> 
         );
     }
     let keys = Keyring::open(&db, &Clock::system(), &roots, Epochs::open(&config.secrets.epoch_keys)?).await?;
-    store.prepare().await.context(
-        "The store did not answer. Check that it runs and that storage.endpoint, storage.bucket and its keys are right.",
-    )?;
+    let silent = "The store did not answer. Check that it runs and that storage.endpoint, storage.bucket and its keys are right.";
     let platform = assemble(config, db, keys, way, notices);
+    if !store.exists().await.context(silent)? {
+        platform.storage.stores().refuse_lost(&platform.db, &platform.config.storage).await?;
+        store.prepare().await.context(silent)?;
+    }
     platform.storage.stores().register(&platform.db, &platform.config.storage, store.as_ref()).await?;
     Ok(platform)
 }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use chrono::{DateTime, Duration, Utc};
 use clap::{Args, Subcommand};
 
@@ -48,6 +49,8 @@ pub(super) async fn rotate(rotate: Rotate) -> anyhow::Result<ExitCode> {
     let said = match rotate.place.data() {
         Some(data) => {
             let mut kept = Kept::read(data)?;
+            // No new key is made unless the database answers.
+            drop(rotate.place.open().await?);
             kept.begin_rotation()?;
             let id = reseal(&rotate.place).await?;
             crash::point("keyring.rotated");
@@ -97,7 +100,8 @@ pub(super) async fn status(look: Look) -> anyhow::Result<ExitCode> {
     let (db, _) = lifecycle::handles(&config, None)?;
     let epochs = Epochs::open(&config.secrets.epoch_keys)?;
     let backups = Duration::days(i64::from(config.secrets.backup_days));
-    let status = keyring::status(&mut *db.read().await?, &epochs, backups).await?;
+    let mut conn = db.read().await.with_context(|| look.place.silent())?;
+    let status = keyring::status(&mut conn, &epochs, backups).await?;
     let roots = lifecycle::roots(&config)?;
     let ids = roots.iter().map(|root| Ok(root.id()?.to_string())).collect::<anyhow::Result<Vec<_>>>()?;
     let here = ids.contains(&status.root_key);

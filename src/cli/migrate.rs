@@ -22,7 +22,7 @@ pub(super) async fn migrate(migrate: Migrate) -> anyhow::Result<ExitCode> {
     let place = Place::from(migrate.place);
     let config = place.load()?;
     // Whether it is there, and nothing more: until it is migrated the server's role may not even read.
-    server::ask(config.database.url.expose_secret()).await.context(place.not_running())?;
+    server::ask(config.database.url.expose_secret()).await.with_context(|| place.silent())?;
     let applied = lifecycle::migrate_database(&config.database).await;
     let applied = applied.context("The database could not be brought to this version. Check its log and try again.")?;
     out::say(&match applied {

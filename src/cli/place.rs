@@ -11,7 +11,7 @@ use crate::{
     base::ctx::Ctx,
     config::{Config, Sources, load},
     platform::{Platform, db::migrate},
-    supervisor::Kept,
+    supervisor::{Kept, is_in_use},
 };
 
 /// Where the packages put the configuration.
@@ -87,18 +87,23 @@ impl Place {
     /// For an act beside the running server, which alone changes the schema.
     pub async fn open(&self) -> anyhow::Result<(Ctx, Platform)> {
         let config = self.load()?;
-        let missing = migrate::pending(config.database.url.expose_secret()).await.context(self.not_running())?;
+        let missing = migrate::pending(config.database.url.expose_secret()).await.with_context(|| self.silent())?;
         anyhow::ensure!(missing == 0, "The database is not at this version. {}", self.how_to_migrate());
         let platform = lifecycle::open_beside(config).await?;
         Ok((Ctx::system("command line", platform.clock.clone()), platform))
     }
 
-    pub fn not_running(&self) -> String {
+    /// What to do where the database or the store gives no answer.
+    pub fn silent(&self) -> String {
         match &self.data {
+            Some(data) if is_in_use(data) => format!(
+                "The server below {data} runs, and this part of it does not answer. Look into {data}/logs; if it stays \
+                 like this, stop the server and start it again.",
+                data = data.display()
+            ),
             Some(data) => format!(
-                "The server below {} is not running. Start it with: renderkeep up --data {}, and try again.",
-                data.display(),
-                data.display()
+                "The server below {data} is not running. Start it with: renderkeep up --data {data}, and try again.",
+                data = data.display()
             ),
             None => "The database cannot be reached. Check that it runs and that database.url is right.".to_owned(),
         }

@@ -22,7 +22,7 @@ use crate::{
             verify::{self, Finding, Report},
         },
     },
-    supervisor::Kept,
+    supervisor::{self, Kept},
     web::format,
 };
 
@@ -150,6 +150,8 @@ async fn target(platform: &Platform, kept: Option<&mut Kept>, to: &str) -> anyho
     let kind: Bundled = to.parse().map_err(|_| {
         anyhow::anyhow!("`renderkeep up` can bring minio and versitygw, and {to} is neither. Name one of them.")
     })?;
+    supervisor::store_program(kind, &platform.config.supervisor)?;
+    let new = !kept.stores.wants(kind);
     kept.want(kind)?;
     crash::point("storage.wanted");
     let target = kept.storage(kind)?;
@@ -159,14 +161,18 @@ async fn target(platform: &Platform, kept: Option<&mut Kept>, to: &str) -> anyho
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     };
-    tokio::time::timeout(START_WITHIN, answering).await.map_err(|_| {
-        let log = kept.path().join("logs").join(kind.as_str()).with_extension("log");
-        anyhow::anyhow!(
-            "{} was not started within a minute. Look into {} and into what `renderkeep up` says, and try again.",
+    if tokio::time::timeout(START_WITHIN, answering).await.is_err() {
+        // Otherwise the next start would want it too.
+        if new {
+            kept.forget_other()?;
+        }
+        anyhow::bail!(
+            "{} was not started within a minute, and nothing was moved. Look into {} and into what `renderkeep up` says, \
+             and try again.",
             kind.title(),
-            log.display()
-        )
-    })?;
+            kept.path().join("logs").join(kind.as_str()).with_extension("log").display()
+        );
+    }
     Ok(target)
 }
 

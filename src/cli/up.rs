@@ -267,6 +267,9 @@ fn greeting(ready: &Ready, data: &Path) -> String {
         lines.push(format!("  Certificate of CA  {}", ca.display()));
         lines.push("                     Trust it in the browser; it can sign for this machine only.".to_owned());
     }
+    if ready.ca.is_none() && data.join("tls/ca.pem").exists() {
+        lines.push("  TLS                Off, and it was on before: add --tls to speak it again.".to_owned());
+    }
     lines.push(format!("  Data               {}", data.display()));
     lines.push(String::new());
     lines.push("Stop it with Ctrl-C.".to_owned());

@@ -167,11 +167,17 @@ impl Spec {
         let telling = ["FATAL:", "PANIC:", "could not", "ERROR", "Error:", "error:"];
         let line = telling.iter().find_map(|word| said.lines().find(|line| line.contains(word)));
         let line = line.or(said.lines().last()).unwrap_or("it said nothing").trim();
-        let log = self.log.display();
+        let (title, log) = (self.title, self.log.display());
+        let advice = match said.to_lowercase() {
+            said if said.contains("address already in use") => {
+                "Another program has its port: stop that one, or remove ports.json from the data directory, and others \
+                 are chosen."
+            }
+            said if said.contains("permission") => "Set the permissions right; `renderkeep doctor` says how.",
+            _ => "If it is damaged, restore the data directory from a backup.",
+        };
         Refusal::new(format!(
-            "{} cannot start. It says: {line}. Its data was left as it is; the log is {log}. \
-             If it is damaged, restore the data directory from a backup.",
-            self.title
+            "{title} cannot start. It says: {line}. Its data was left as it is; the log is {log}. {advice}"
         ))
     }
 

@@ -195,10 +195,21 @@ impl Directory {
     /// Never made anew beside existing data: what was sealed with the old key would be lost.
     fn make_secrets(&self) -> Result<(), Refusal> {
         let (root, store) = (self.path.join(ROOT_KEY), self.path.join("secrets/store.json"));
+        let founded = self.path.join("postgres").exists();
+        // A first start gets there only after its database.
+        let held = Bundled::ALL.map(|kind| self.path.join(kind.as_str()).join(BUCKET));
+        if !founded && let Some(bucket) = held.iter().find(|bucket| bucket.exists()) {
+            return Err(Refusal::new(format!(
+                "{} has pictures ({}) and no database: its directory `postgres` is missing. Restore it from a backup, or \
+                 mount it; a new database would know none of them.",
+                self.path.display(),
+                bucket.display()
+            )));
+        }
         if root.exists() && store.exists() {
             return Ok(());
         }
-        if self.path.join("postgres").exists() {
+        if founded {
             return Err(Refusal::new(format!(
                 "{} has data and no complete secrets. Restore its directory `secrets` from a backup.",
                 self.path.display()
@@ -368,6 +379,12 @@ fn make_store(path: &Path, ports: &mut Ports, kind: Bundled) -> Result<(), Refus
         port.insert(free_port()?.local_addr().map_err(|error| port_taken(0, &error))?.port());
     }
     Ok(())
+}
+
+/// Whether an `up` runs on this directory, or seems to.
+pub fn is_in_use(path: &Path) -> bool {
+    let Ok(lock) = OpenOptions::new().write(true).open(path.join("lock")) else { return false };
+    matches!(Flock::lock(lock, FlockArg::LockExclusiveNonblock), Err((_, Errno::EWOULDBLOCK)))
 }
 
 fn take(path: &Path) -> Result<Flock<File>, Refusal> {

@@ -29,8 +29,9 @@ pub mod ready;
 mod store;
 mod way;
 
-pub use directory::{Directory, Kept, Ports, Stores};
+pub use directory::{Directory, Kept, Ports, Stores, is_in_use};
 pub use privileges::drop_root;
+pub use store::program as store_program;
 
 /// Why it does not start: one sentence for people and what they can do.
 #[derive(Debug, thiserror::Error)]

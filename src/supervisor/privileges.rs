@@ -76,9 +76,10 @@ fn hand_over(data: &Path, user: &Ordinary) -> Result<(), Refusal> {
         (true, _) => Ok(()),
         (false, true) => chown(data, Some(user.uid.as_raw()), Some(user.gid.as_raw())).map_err(unusable),
         (false, false) => Err(Refusal::new(format!(
-            "{} has contents and does not belong to {}. Start it as the user to whom it belongs.",
-            data.display(),
-            user.name
+            "Started by root, Renderkeep runs as the user {name}, and {data} belongs to somebody else. Start it as the \
+             user to whom it belongs, or give it away: chown -R {name}: {data}.",
+            name = user.name,
+            data = data.display()
         ))),
     }
 }

@@ -120,7 +120,7 @@ impl Plan {
             return false;
         }
         match Minio::new(&self.storage, None) {
-            Ok(store) => store.prepare().await.is_ok(),
+            Ok(store) => store.exists().await.is_ok(),
             Err(_) => false,
         }
     }
@@ -217,7 +217,7 @@ fn built_beside_us(kind: Bundled) -> Option<PathBuf> {
 }
 
 /// As configured; else as `make` builds it beside our own program; else as the package installs it; else on the path.
-fn program(kind: Bundled, settings: &Supervisor) -> Result<PathBuf, Refusal> {
+pub fn program(kind: Bundled, settings: &Supervisor) -> Result<PathBuf, Refusal> {
     let name = kind.as_str();
     let configured = match kind {
         Bundled::Minio => &settings.minio,

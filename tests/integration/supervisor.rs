@@ -155,6 +155,56 @@ async fn with_versitygw_it_stores_restarts_and_reads_back() {
     eventually("the end of the children", || processes_of(&place).is_empty().then_some(()));
 }
 
+/// Parts that hang, that are not there, and whole directories that went missing: each is said as what it is, and nothing
+/// new is made in its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_missing_is_said_and_not_made_anew() {
+    let place = Place::new();
+    let mut up = place.up(&[]);
+    let ready = place.ready(&mut up, |_| true);
+    let token = place.token(ready["owner"]["mail"].as_str().unwrap());
+    let client = Client::of(ready["url"].as_str().unwrap(), Some(token));
+    let wanted = json!({"model": "demo/painter", "prompt": "a lighthouse", "size": "512x512", "seed": 7});
+    let accepted = client.post("/api/v1/generations", &wanted).await.json();
+    let done = client.wait(accepted["id"].as_str().unwrap()).await;
+    assert_eq!(done["state"], "succeeded", "{done}");
+
+    let store = Pid::from_raw(pid(&ready, "minio"));
+    kill(store, Signal::SIGSTOP).unwrap();
+    let told = String::from_utf8(place.run(&["doctor"], &[]).stdout).unwrap();
+    kill(store, Signal::SIGCONT).unwrap();
+    assert!(told.contains("store.down") && told.contains("runs, and this part of it does not answer"), "{told}");
+
+    let nowhere = ("RENDERKEEP__SUPERVISOR__VERSITYGW", "/nowhere/versitygw");
+    refused(&place.run(&["storage", "copy", "--to", "versitygw"], &[nowhere]), "supervisor.versitygw");
+    let stores = fs::read_to_string(place.path().join("stores.json")).unwrap();
+    assert!(!stores.contains("versitygw"), "{stores}");
+
+    up.signal(Signal::SIGTERM);
+    assert_eq!(up.end(), Some(0));
+    refused(&place.run(&["keys", "status"], &[]), "is not running");
+    refused(&place.run(&["keys", "rotate"], &[]), "is not running");
+    assert!(!place.path().join("secrets/next_root_key").exists());
+
+    let (data, aside) = (place.path(), place.path().with_extension("aside"));
+    fs::rename(data.join("postgres"), &aside).unwrap();
+    refused(&place.run(&["up"], &[]), "its directory `postgres` is missing");
+    assert!(!data.join("postgres").exists());
+    fs::rename(&aside, data.join("postgres")).unwrap();
+    fs::rename(data.join("minio"), &aside).unwrap();
+    refused(&place.run(&["up"], &[]), "that store has no bucket");
+    assert!(!data.join("minio/renderkeep").exists());
+    fs::remove_dir_all(data.join("minio")).unwrap();
+    fs::rename(&aside, data.join("minio")).unwrap();
+
+    let mut up = place.up(&[]);
+    place.ready(&mut up, |_| true);
+    let asset = done["outputs"][0]["asset"].as_str().unwrap();
+    assert_eq!(client.get(&format!("/api/v1/assets/{asset}/content")).await.status, 200);
+    up.signal(Signal::SIGTERM);
+    assert_eq!(up.end(), Some(0));
+}
+
 #[test]
 fn a_stop_during_the_first_start_leaves_a_directory_that_starts() {
     let place = Place::new();

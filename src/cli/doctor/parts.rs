@@ -66,7 +66,7 @@ pub(super) async fn look(place: &Place, config: Config) -> Vec<Finding> {
 
 fn advice(place: &Place, part: &str) -> String {
     match (place.data(), part) {
-        (Some(_), _) => place.not_running(),
+        (Some(_), _) => place.silent(),
         (None, "database") => "Check that PostgreSQL runs and that database.url is right.".to_owned(),
         (None, _) => {
             "Check that the store runs and that storage.endpoint, storage.bucket and its keys are right.".to_owned()

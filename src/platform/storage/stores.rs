@@ -73,6 +73,12 @@ pub enum StoresError {
          does not hold them. Set them back; `renderkeep storage copy` moves objects to another store."
     )]
     Another { known: String, configured: String },
+    #[error(
+        "The database knows {objects} objects in {name}, and that store has no bucket {bucket}: its directory is missing, \
+         empty or not mounted. Restore or mount it and start again; nothing was changed. To go on without what is lost, \
+         make the bucket by hand: `renderkeep doctor` then names what is missing."
+    )]
+    Lost { name: String, bucket: String, objects: i64 },
     #[error(transparent)]
     Storage(#[from] StorageError),
     #[error(transparent)]
@@ -221,6 +227,15 @@ impl Stores {
         Ok(self.write(db, row.id, &name, storage).await?)
     }
 
+    /// Before a bucket is made: a store that should hold objects had one.
+    pub async fn refuse_lost(&self, db: &Db, storage: &config::Storage) -> Result<(), StoresError> {
+        let name = name_of(storage);
+        match objects_in(&mut *db.read().await?, &name).await? {
+            0 => Ok(()),
+            objects => Err(StoresError::Lost { name, bucket: storage.bucket.clone(), objects }),
+        }
+    }
+
     /// A store that objects are to move to gets a row, or keeps the one it has. Others see it only when an object's row
     /// names it.
     pub async fn add(&self, db: &Db, storage: &config::Storage) -> Result<StoreId, StorageError> {
@@ -288,6 +303,12 @@ pub fn name_of(storage: &config::Storage) -> String {
         Some(kind) => kind.to_string(),
         None => format!("{}/{}", storage.endpoint.trim_end_matches('/'), storage.bucket),
     }
+}
+
+/// How many stored objects are in the store of this name.
+async fn objects_in(conn: &mut Conn, name: &str) -> Result<i64, DbError> {
+    let held = o::objects.inner_join(t::stores.on(t::id.eq(o::store_id))).filter(t::name.eq(name));
+    Ok(held.filter(o::state.eq("stored")).count().get_result(conn).await?)
 }
 
 /// Whether the store can be the current one under another address: it holds its newest object, or there is none.
