@@ -34,6 +34,11 @@ pub(super) fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         Settings::Check(which) => {
             let config = Place::from(which.place).load()?;
             Certificates::load(&config.tls)?;
+            anyhow::ensure!(
+                config.secrets.root_key.is_some(),
+                "secrets.root_key is not set, and the server cannot start without it. Set it, or name its file. For a new \
+                 installation make one with: openssl rand -hex 32."
+            );
             out::say("The configuration is complete and valid.");
         }
         Settings::Example => out::say(&example()),

@@ -57,7 +57,11 @@ fn parts(config: &Config, expect: &mut impl FnMut(bool, &str)) {
     };
     let secrets = &config.secrets;
     let root = secrets.root_key.as_ref().is_none_or(is_key);
-    expect(root, "secrets.root_key must be 64 hexadecimal digits. Make one with: openssl rand -hex 32.");
+    expect(
+        root,
+        "secrets.root_key must be 64 hexadecimal digits. Restore it from where you keep it: a new one opens nothing that \
+         was stored. Only for a new installation make one with: openssl rand -hex 32.",
+    );
     let next = secrets.next_root_key.as_ref().is_none_or(is_key);
     expect(next, "secrets.next_root_key must be 64 hexadecimal digits. Make one with: openssl rand -hex 32.");
     let days = (1..=3650).contains(&secrets.backup_days);

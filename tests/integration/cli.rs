@@ -186,8 +186,12 @@ fn a_value_that_cannot_be_is_named_with_what_can() {
 }
 
 #[test]
-fn the_example_is_a_configuration_that_is_complete() {
-    let file = File::new(run(&["config", "example"]).done());
+fn the_example_is_complete_but_for_the_root_key_that_nobody_should_share() {
+    let example = run(&["config", "example"]).done().to_owned();
+    let without = File::new(&example).run("config check");
+    assert!(without.refused(1).contains("secrets.root_key is not set"), "{}", without.err);
+    let key = format!("[secrets]\nroot_key = \"{}\"", "07".repeat(32));
+    let file = File::new(&example.replacen("[secrets]", &key, 1));
     assert_eq!(file.run("config check").done(), "The configuration is complete and valid.");
 }
 

@@ -33,7 +33,10 @@ impl KeyId {
 /// What is wrong with the text of a root key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoRootKey {
-    #[error("is not 64 hexadecimal digits. Make one with: openssl rand -hex 32")]
+    #[error(
+        "is not 64 hexadecimal digits. Restore it from where you keep it; only for a new installation make one with: \
+         openssl rand -hex 32"
+    )]
     Malformed,
     #[error("is the sample of `config example`, which everybody knows. Make one with: openssl rand -hex 32")]
     Sample,
