@@ -79,6 +79,10 @@ impl fmt::Debug for RequestId {
 pub enum Denied {
     #[error("Sign in, or send an API token, to do this.")]
     NotSignedIn,
+    #[error(
+        "The API token that was sent is not valid: it is unknown, expired or revoked, or its person was deactivated."
+    )]
+    InvalidToken,
     #[error("Your role does not include this. An owner of the organisation can do it.")]
     RoleLacks,
     #[error("This token's scopes do not include this. Make one with the scope that is needed.")]
@@ -90,13 +94,13 @@ pub enum Denied {
 impl Fault for Denied {
     fn kind(&self) -> Kind {
         match self {
-            Self::NotSignedIn => Kind::Unauthenticated,
+            Self::NotSignedIn | Self::InvalidToken => Kind::Unauthenticated,
             _ => Kind::Forbidden,
         }
     }
     fn code(&self) -> &'static str {
         match self {
-            Self::NotSignedIn => "auth.required",
+            Self::NotSignedIn | Self::InvalidToken => "auth.required",
             Self::NewPasswordFirst => "auth.new_password_required",
             Self::RoleLacks | Self::ScopeLacks => "auth.forbidden",
         }

@@ -8,7 +8,7 @@ use std::{
     marker::PhantomData,
 };
 
-use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, web};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, http::header, web};
 
 use super::{headers, problem::Problem};
 use crate::{
@@ -53,7 +53,10 @@ impl<P: Permission> FromRequest for Guard<P> {
 fn admit<P: Permission>(request: &HttpRequest) -> Result<Guard<P>, Problem> {
     let ctx = request.extensions().get::<Ctx>().cloned().ok_or(Denied::NotSignedIn)?;
     let sealed = request.app_data::<web::Data<Sealed>>().ok_or(Denied::NotSignedIn)?;
-    ctx.check::<P>()?;
+    ctx.check::<P>().map_err(|denied| match denied {
+        Denied::NotSignedIn if request.headers().contains_key(header::AUTHORIZATION) => Denied::InvalidToken,
+        denied => denied,
+    })?;
     headers::refuse_cross_site(request, &ctx, &sealed.0)?;
     Ok(Guard { ctx, app: sealed.0.clone(), permission: PhantomData })
 }

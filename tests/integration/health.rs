@@ -1,6 +1,6 @@
 //! What everybody may ask.
 
-use crate::support::app::TestApp;
+use crate::support::app::{Client, TestApp};
 
 #[tokio::test]
 async fn the_server_answers() {
@@ -20,4 +20,7 @@ async fn a_token_says_who_one_is_and_nobody_else_gets_in() {
     let refused = app.anybody().get("/api/v1/me").await;
     assert_eq!((refused.status, refused.code().as_str()), (401, "auth.required"));
     assert!(refused.headers.contains_key("x-request-id"));
+    let unknown = Client::of(&app.url, Some("rk_unknown".to_owned())).get("/api/v1/me").await;
+    assert_eq!((unknown.status, unknown.code().as_str()), (401, "auth.required"));
+    assert!(unknown.json()["detail"].as_str().unwrap().contains("token that was sent is not valid"));
 }
