@@ -10,7 +10,7 @@ use crate::{
     accounts::ops as accounts,
     base::{
         access::GenerationsResolve,
-        error::{Fault, FieldFault, Invalid, NotFound},
+        error::{Fault, FieldFault, Invalid},
         ids::{GenerationId, PersonId},
         money::{Currency, Micros, Money},
         paging::{Page, PageRequest, USUAL},
@@ -19,9 +19,10 @@ use crate::{
     inference::{self, model::Offer},
     studio::{self, error::StudioError, ops::Lost},
     web::{
+        errors::{Act, ErrorPage},
         extract::{Form, Query, path_id},
         format::{self, Pager, When},
-        frame::Place,
+        frame::{Flash, Place, Tone},
         guard::Guard,
         page::{self, PageFrame},
         parts::{AdminPlace, Field},
@@ -30,6 +31,8 @@ use crate::{
 };
 
 pub const UNKNOWN: &str = "/admin/unknown";
+/// More than was set aside: a provider may bill that, and a slip of the keyboard may look like it.
+const ABOVE_HOLD: &str = "above_hold";
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -55,7 +58,15 @@ pub async fn unknown_page(
     };
     let ask = match look.settle.as_str() {
         "" => None,
-        id => Some(ask(&guard, path_id(id)?, &SettleForm::default(), &[]).await?),
+        id => match ask(&guard, path_id(id)?, &SettleForm::default(), &[]).await? {
+            Some(ask) => Some(ask),
+            // The list that led here was older than that.
+            None => {
+                let flash =
+                    Flash::new(Tone::Info, "This generation is not waiting to be settled. Nothing was changed.");
+                return Ok(page::told(UNKNOWN, &flash));
+            }
+        },
     };
     let generations = rows(&guard, &lost).await?;
     page::ok(&view(frame, generations, pager, ask))
@@ -110,23 +121,24 @@ async fn ask(
     id: GenerationId,
     typed: &SettleForm,
     faults: &[FieldFault],
-) -> Result<Settlement, Problem> {
+) -> Result<Option<Settlement>, Problem> {
     let found = studio::ops::find_lost(&mut *guard.app.db.read().await?, &guard.grant()?, id).await?;
-    let lost = Page { items: vec![found.ok_or(NotFound)?], next: None };
-    let row = rows(guard, &lost).await?.pop().ok_or(NotFound)?;
+    let lost = Page { items: found.into_iter().collect(), next: None };
+    let Some(row) = rows(guard, &lost).await?.pop() else { return Ok(None) };
     let field = |name: &str, value: &str| {
         let fault = faults.iter().find(|fault| fault.name == name);
         Field { value: value.to_owned(), error: fault.map(|fault| fault.message.clone()) }
     };
-    Ok(Settlement {
+    Ok(Some(Settlement {
         id: id.to_string(),
         billed: typed.billing == Billing::Billed,
         amount: field("charged.micros", &typed.amount),
+        sure: if faults.iter().any(|fault| fault.code == ABOVE_HOLD) { typed.amount.clone() } else { String::new() },
         reason: field("reason", &typed.reason),
         currency: currency(guard).to_string(),
         back: UNKNOWN.to_owned(),
         row,
-    })
+    }))
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -135,6 +147,9 @@ pub struct SettleForm {
     billing: Billing,
     amount: String,
     reason: String,
+    /// The amount, once it was asked about.
+    #[serde(default)]
+    sure: String,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -157,6 +172,29 @@ impl SettleForm {
     }
 }
 
+/// What is to be charged. Above what was set aside it must be said twice.
+async fn meant(
+    guard: &Guard<GenerationsResolve>,
+    id: GenerationId,
+    form: &SettleForm,
+) -> Result<Result<Money, Invalid>, Problem> {
+    let charged = match form.charged(currency(guard)) {
+        Ok(charged) => charged,
+        Err(invalid) => return Ok(Err(invalid)),
+    };
+    let lost = studio::ops::find_lost(&mut *guard.app.db.read().await?, &guard.grant()?, id).await?;
+    Ok(match lost {
+        Some(lost) if charged.micros > lost.held && form.sure != form.amount => {
+            let money = |micros: Micros| format::money(micros.0, charged.currency.as_str());
+            let (charged, held) = (money(charged.micros), money(lost.held));
+            let message =
+                format!("{charged} is more than the {held} that were set aside. If it is right, settle again.");
+            Err(Invalid::field("charged.micros", ABOVE_HOLD, message))
+        }
+        _ => Ok(charged),
+    })
+}
+
 pub async fn settle(
     guard: Guard<GenerationsResolve>,
     id: web::Path<String>,
@@ -164,17 +202,31 @@ pub async fn settle(
     frame: PageFrame,
 ) -> Result<HttpResponse, Problem> {
     let id: GenerationId = path_id(&id)?;
-    let settled = match form.0.charged(currency(&guard)) {
+    let settled = match meant(&guard, id, &form.0).await? {
         Ok(charged) => studio::ops::resolve(&guard.ctx, &guard.app, id, charged, &form.0.reason).await.map(drop),
         Err(invalid) => Err(StudioError::from(invalid)),
     };
-    let Err(error) = settled else { return Ok(page::see_other(UNKNOWN)) };
+    let error = match settled {
+        Ok(()) => return Ok(page::see_other(UNKNOWN)),
+        Err(StudioError::NotUnknown) => return settled_already(&guard, frame),
+        Err(error) => error,
+    };
     let faults = error.fields();
     if faults.is_empty() {
         return Err(error.into());
     }
+    let Some(ask) = ask(&guard, id, &form.0, &faults).await? else { return settled_already(&guard, frame) };
     let lost = studio::ops::lost(&mut *guard.app.db.read().await?, &guard.grant()?, &PageRequest::first(USUAL)).await?;
-    let ask = ask(&guard, id, &form.0, &faults).await?;
     let generations = rows(&guard, &lost).await?;
     page::html(StatusCode::UNPROCESSABLE_ENTITY, &view(frame, generations, Pager::default(), Some(ask)))
+}
+
+/// Of two who settle the same generation the first is heard.
+fn settled_already(guard: &Guard<GenerationsResolve>, frame: PageFrame) -> Result<HttpResponse, Problem> {
+    let status = StatusCode::CONFLICT;
+    let text = "Another owner settled it meanwhile, or you did in another window. Nothing was changed now; the audit log says what was settled and by whom.";
+    let frame = frame.titled("Settled already", Place::Admin);
+    let told = ErrorPage::other(frame, status.as_u16(), "This is settled already", text, guard.ctx.request.as_str());
+    let acts = vec![Act::new("/admin", "Back to the overview"), Act::new(UNKNOWN, "What is still unknown")];
+    page::html(status, &ErrorPage { acts, ..told })
 }

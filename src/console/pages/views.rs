@@ -132,6 +132,8 @@ pub struct Settlement {
     /// It was billed, and how much.
     pub billed: bool,
     pub amount: Field,
+    /// The amount that was asked about once: sent again, it is meant.
+    pub sure: String,
     pub reason: Field,
     pub currency: String,
     pub back: String,

@@ -149,10 +149,11 @@ async fn an_unknown_outcome_is_settled_on_its_page_once() {
     let program = app.owner().await;
     let body = serde_json::json!({ "model": "demo/silent", "prompt": "a gradient", "size": "512x512" });
     let lost = async || program.post("/api/v1/generations", &body).await.json()["id"].as_str().unwrap().to_owned();
-    let (billed, free) = (lost().await, lost().await);
+    let (billed, free, dear) = (lost().await, lost().await, lost().await);
+    assert_eq!(program.wait(&dear).await["state"], "unknown");
     assert_eq!(program.wait(&billed).await["state"], "unknown");
     assert_eq!(program.wait(&free).await["state"], "unknown");
-    assert!(owner.get("/admin").await.says("2 generations without a known outcome"));
+    assert!(owner.get("/admin").await.says("3 generations without a known outcome"));
     let dialog = owner.get(&format!("/admin/unknown?settle={billed}")).await;
     assert!(dialog.says("Demo: never answers") && dialog.says("Settle this generation"), "{}", dialog.text());
 
@@ -168,6 +169,13 @@ async fn an_unknown_outcome_is_settled_on_its_page_once() {
             refused.status
         );
     }
+    // More than was set aside is asked about once.
+    let above = settle(&billed, "billed", "5000", "invoice 7").await;
+    assert!(above.status == 422 && above.says("€5,000.00 is more than the €0.02"), "{}", above.text());
+    let other = [("billing", "billed"), ("amount", "50000"), ("reason", "invoice 7"), ("sure", "5000")];
+    assert_eq!(owner.post(&format!("/admin/unknown/{billed}"), &other).await.status, 422, "meant was another amount");
+    let sure = [("billing", "billed"), ("amount", "0.03"), ("reason", "invoice 8"), ("sure", "0.03")];
+    assert_eq!(owner.post(&format!("/admin/unknown/{dear}"), &sure).await.location(), Some("/admin/unknown"));
     assert_eq!(settle(&billed, "billed", "0.005", "invoice 7").await.location(), Some("/admin/unknown"));
     // What was typed before is not read when nothing was billed.
     assert_eq!(settle(&free, "nothing", "0.02", "they said so").await.location(), Some("/admin/unknown"));
