@@ -32,6 +32,7 @@ use uuid::Uuid;
 
 /// What is sent at a time, as a connection would.
 const PIECE: usize = 64 * 1024;
+const REST: Duration = Duration::from_millis(50);
 const GIB: u64 = 1 << 30;
 /// The word for the process that passes on what the store has, and does nothing else.
 const BARE: &str = "bare";
@@ -206,7 +207,8 @@ fn noise(side: u32) -> anyhow::Result<Bytes> {
     Ok(file.into_inner().into())
 }
 
-/// Everything once in each round, so that whatever else the machine does meets all of it.
+/// Everything once in each round, so that whatever else the machine does meets all of it, and each after a rest, so that
+/// none pays for what the one before left to be done.
 async fn compare(house: &House, name: &str, bytes: Bytes, at_once: usize, times: usize) -> anyhow::Result<()> {
     let length = bytes.len() as u64;
     let each = 0..at_once;
@@ -257,6 +259,7 @@ async fn compare(house: &House, name: &str, bytes: Bytes, at_once: usize, times:
 }
 
 async fn timed<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<(T, Duration), E> {
+    tokio::time::sleep(REST).await;
     let since = Instant::now();
     let done = work.await?;
     Ok((done, since.elapsed()))
