@@ -18,6 +18,11 @@ impl Act {
     }
 }
 
+/// Where to go on; somebody who is signed out gets nowhere before signing in.
+fn onwards(frame: &Frame, acts: Vec<Act>) -> Vec<Act> {
+    if frame.person.is_empty() { vec![Act::new("/sign-in", "Sign in")] } else { acts }
+}
+
 /// The error page, in a bare frame: it must render when nothing else works.
 #[derive(Template)]
 #[template(path = "web/templates/error.html")]
@@ -36,13 +41,15 @@ pub struct ErrorPage {
 impl ErrorPage {
     /// 404, for hidden things too.
     pub fn not_found(frame: Frame, request_id: &str) -> Self {
+        let acts =
+            vec![Act::new("/library", "Open the library"), Act::new("/library?trashed=true", "Look in the trash")];
         Self {
+            acts: onwards(&frame, acts),
             frame,
             status: 404,
             icon: "search",
             title: "This page is not here".into(),
             text: "It may have been moved to the trash or deleted, or the address has a typing error. Nothing of yours is lost by looking.".into(),
-            acts: vec![Act::new("/library", "Open the library"), Act::new("/library?trashed=true", "Look in the trash")],
             request_id: request_id.into(),
         }
     }
@@ -50,12 +57,12 @@ impl ErrorPage {
     /// 403.
     pub fn forbidden(frame: Frame, request_id: &str) -> Self {
         Self {
+            acts: onwards(&frame, vec![Act::new("/studio", "Back to the Studio")]),
             frame,
             status: 403,
             icon: "lock",
             title: "Your role does not reach here".into(),
             text: "This part is for other roles in your organisation. Nothing was changed. An administrator can give you access.".into(),
-            acts: vec![Act::new("/studio", "Back to the Studio")],
             request_id: request_id.into(),
         }
     }
@@ -63,12 +70,12 @@ impl ErrorPage {
     /// 403 for a form whose token is old or came from elsewhere.
     pub fn stale_form(frame: Frame, request_id: &str) -> Self {
         Self {
+            acts: onwards(&frame, vec![Act::new("/studio", "Back to the Studio")]),
             frame,
             status: 403,
             icon: "shield",
             title: "This form is too old".into(),
             text: "You may have signed in again since the page was opened, or the request came from another site. Nothing was changed. Go back, reload the page and send it again.".into(),
-            acts: vec![Act::new("/studio", "Back to the Studio")],
             request_id: request_id.into(),
         }
     }
@@ -112,7 +119,7 @@ pub mod samples {
 
     /// Every error page.
     pub fn all() -> Vec<ErrorPage> {
-        let frame = |title: &str| Frame::outside(title, "", Theme::System);
+        let frame = |title: &str| Frame { person: "Mara Lindqvist".into(), ..Frame::outside(title, "", Theme::System) };
         let id = "req_01k9x7v3q8e5h9m2t4c6w1z0ab";
         vec![
             ErrorPage::not_found(frame("Not found"), id),
@@ -135,5 +142,19 @@ mod tests {
             assert!(html.contains(&page.request_id) && html.contains("class=\"btn primary\""), "{}", page.title);
             assert!(html.contains(&format!("<span>{}</span>", page.status)));
         }
+    }
+
+    #[test]
+    fn somebody_signed_out_is_offered_to_sign_in() {
+        let outside = || Frame::outside("Error", "", crate::web::frame::Theme::System);
+        for page in [
+            ErrorPage::not_found(outside(), ""),
+            ErrorPage::forbidden(outside(), ""),
+            ErrorPage::stale_form(outside(), ""),
+        ] {
+            let links: Vec<_> = page.acts.iter().map(|act| act.href.as_str()).collect();
+            assert_eq!(links, ["/sign-in"], "{}", page.title);
+        }
+        assert_eq!(samples::all()[0].acts[0].href, "/library");
     }
 }

@@ -1,5 +1,7 @@
 //! Small view parts that lists and forms share: a field, a choice, a meter, the places of administration.
 
+use super::format;
+
 /// One text field: what was typed and what is wrong with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Field {
@@ -38,13 +40,20 @@ impl Choice {
 /// How much of a limit is used, with words for those who cannot see the bar.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Meter {
-    /// Spent and held in per mille of the limit; more than 1000 after an overage.
-    pub per_mille: u16,
-    /// "39 %"
+    /// Spent and held in per mille of the limit; more than 1000 after an overage, without an end.
+    pub per_mille: u64,
+    /// "39 %", "10,001 %"
     pub share: String,
 }
 
 impl Meter {
+    /// How much of `limit` is used. Of a limit of nothing everything is used.
+    pub fn of(used: i128, limit: i128) -> Self {
+        let per_mille = if limit == 0 { 1000 } else { used.max(0).saturating_mul(1000) / limit };
+        let per_mille = u64::try_from(per_mille).unwrap_or(u64::MAX);
+        Self { per_mille, share: format!("{} %", format::count(per_mille / 10)) }
+    }
+
     /// Amber from 80 percent, red at 100, grey below.
     pub const fn class(&self) -> &'static str {
         match self.per_mille {
@@ -114,6 +123,14 @@ mod tests {
             [tone(0), tone(799), tone(800), tone(999), tone(1000), tone(1200)],
             ["", "", "warn", "warn", "bad", "bad"]
         );
+    }
+
+    #[test]
+    fn a_meter_says_how_far_over_its_limit_it_is() {
+        let share = |used, limit| Meter::of(used, limit).share;
+        assert_eq!([share(394, 1000), share(100_017, 1000), share(5, 0)], ["39 %", "10,001 %", "100 %"]);
+        assert_eq!(Meter::of(-1, 1000).per_mille, 0, "a correction that gave more back than was spent");
+        assert_eq!(Meter::of(i128::from(i64::MAX), 1).per_mille, u64::MAX);
     }
 
     #[test]

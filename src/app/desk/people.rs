@@ -255,8 +255,7 @@ fn role(role: Role) -> &'static str {
 /// How much of a cap is used or set aside.
 pub(super) fn meter(cap: &CapState) -> Meter {
     let (limit, left) = (i128::from(cap.limit.micros.0), i128::from(cap.left.micros.0));
-    let per_mille = if limit == 0 { 1000 } else { ((limit - left) * 1000 / limit).clamp(0, 9999) };
-    Meter { per_mille: u16::try_from(per_mille).unwrap_or(1000), share: format!("{} %", per_mille / 10) }
+    Meter::of(limit - left, limit)
 }
 
 fn form(name: Field, mail: Field, chosen: Role) -> AddPerson {

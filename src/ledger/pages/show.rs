@@ -53,13 +53,7 @@ fn show(money: Money) -> String {
 /// Spent and set aside in per mille of the limit.
 fn meter(state: &CapState) -> Meter {
     let used = i128::from(state.spent.micros.0) + i128::from(state.held.micros.0);
-    // Of a limit of nothing everything is used.
-    let per_mille = match i128::from(state.limit.micros.0) {
-        0 => 1000,
-        limit => used * 1000 / limit,
-    };
-    let per_mille = u16::try_from(per_mille).unwrap_or(u16::MAX);
-    Meter { per_mille, share: format!("{} %", per_mille / 10) }
+    Meter::of(used, i128::from(state.limit.micros.0))
 }
 
 fn heading(rows: &[CapRow]) -> String {

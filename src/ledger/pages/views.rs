@@ -206,11 +206,11 @@ pub mod samples {
     use super::*;
     use crate::web::frame::{Place, samples::frame};
 
-    fn meter(per_mille: u16) -> Meter {
+    fn meter(per_mille: u64) -> Meter {
         Meter { per_mille, share: format!("{} %", per_mille / 10) }
     }
 
-    fn stat(name: &str, amount: &str, of: &str, per_mille: Option<u16>, note: &str) -> CapStat {
+    fn stat(name: &str, amount: &str, of: &str, per_mille: Option<u64>, note: &str) -> CapStat {
         CapStat {
             name: name.into(),
             amount: amount.into(),
@@ -220,7 +220,7 @@ pub mod samples {
         }
     }
 
-    fn row(scope: CapScope, name: &str, note: &str, amounts: [&str; 3], used: Option<(u16, &str)>) -> CapRow {
+    fn row(scope: CapScope, name: &str, note: &str, amounts: [&str; 3], used: Option<(u64, &str)>) -> CapRow {
         let [day, month, total] = amounts.map(String::from);
         let used = used.map(|(per_mille, left)| CapUse { meter: meter(per_mille), left: left.into() });
         CapRow {
@@ -295,7 +295,7 @@ pub mod samples {
         label: &'static str,
         amount: &str,
         spent_note: &str,
-        levels: Option<(u16, &str, &str)>,
+        levels: Option<(u64, &str, &str)>,
     ) -> CapPeriod {
         CapPeriod {
             period,
@@ -341,7 +341,7 @@ pub mod samples {
             scope: CapScope::Default,
             subject: String::new(),
             name: "Everybody else".into(),
-            note: "Counts for each person without an own cap".into(),
+            note: "Counts for each person without a cap of their own".into(),
             stuck: None,
             periods: vec![
                 CapPeriod {

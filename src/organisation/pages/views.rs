@@ -140,7 +140,7 @@ pub mod samples {
     use crate::web::frame::{Place, initials, samples::frame};
     use crate::web::parts::{hue, samples::when};
 
-    fn row(id: &str, name: &str, role: &str, spent: &str, per_mille: Option<u16>, seen: Option<&str>) -> PersonRow {
+    fn row(id: &str, name: &str, role: &str, spent: &str, per_mille: Option<u64>, seen: Option<&str>) -> PersonRow {
         PersonRow {
             id: id.into(),
             name: name.into(),
@@ -310,6 +310,16 @@ mod tests {
     fn a_one_time_password_is_only_on_the_page_that_made_it() {
         assert!(html("admin-people-made").contains("amber-violin-7402-quay"));
         assert!(!html("admin-people").contains("amber-violin"));
+    }
+
+    #[test]
+    fn whoever_was_seen_is_not_said_to_have_never_come() {
+        let mut page = samples::page();
+        let row = page.people.iter_mut().find(|row| row.seen.is_some()).unwrap();
+        row.invited = true;
+        page.people.retain(|row| row.seen.is_some());
+        let html = page.render().unwrap();
+        assert!(html.contains("No password chosen yet") && !html.contains("Not signed in yet"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The Studio and Activity pages.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -91,8 +91,12 @@ async fn show_studio(
     let typed = typed(&guard, &query).await?;
     let frame = frame.titled("Studio", Place::Studio);
     let mut page = studio_page(&guard, frame, &typed).await?;
-    let wanted = query.reference.iter().chain(recalled_references(&guard, &query).await?.iter()).cloned().collect();
-    page.composer.references = form::references(&guard, wanted).await?;
+    let wanted: Vec<String> =
+        query.reference.iter().chain(recalled_references(&guard, &query).await?.iter()).cloned().collect();
+    page.composer.references = form::references(&guard, wanted.clone()).await?;
+    if page.composer.error.is_empty() {
+        page.composer.error = missing(&wanted, page.composer.references.len());
+    }
     page.composer.fixed = query.prompt.is_some() || query.recall.is_some() || query.reference.is_some();
     page::ok(&page)
 }
@@ -104,6 +108,17 @@ async fn typed(guard: &Guard<StudioRead>, query: &StudioQuery) -> Result<Typed, 
         return Ok(Typed::recall(&generation, query.part.as_deref().unwrap_or("all")));
     }
     Ok(Typed { prompt: query.prompt.clone().unwrap_or_default(), ..Typed::default() })
+}
+
+/// What to say when not every picture that was asked for can be a reference. Not whether there is one: it may be
+/// somebody else's.
+fn missing(wanted: &[String], found: usize) -> String {
+    let wanted: HashSet<_> = wanted.iter().collect();
+    match (wanted.len(), found) {
+        (wanted, found) if wanted <= found => String::new(),
+        (1, _) => "That picture cannot be a reference: it is not in your library, or it lies in the trash.".to_owned(),
+        _ => "Not all of these pictures are in your library any more. Those that are not are left out.".to_owned(),
+    }
 }
 
 async fn recalled_references(guard: &Guard<StudioRead>, query: &StudioQuery) -> Result<Vec<String>, Problem> {
@@ -124,7 +139,7 @@ pub(in crate::studio::pages) async fn studio_page<P: Permission>(
     let shelf = shelf(guard, &newest.items).await?;
     let mut composer = compose::composer(&offers, typed);
     composer.left = frame.money.as_ref().map(|money| money.text.clone()).unwrap_or_default();
-    composer.price = price(&offers, typed);
+    composer.price = price(compose::chosen(&offers, &typed.model), composer.fields.count);
     Ok(StudioPage {
         starters: if newest.items.is_empty() { starters() } else { Vec::new() },
         cards: newest.items.iter().map(|generation| shelf.card(generation)).collect(),
@@ -133,14 +148,13 @@ pub(in crate::studio::pages) async fn studio_page<P: Permission>(
     })
 }
 
-/// Before anything was pressed; with a script it is asked anew after every change.
-fn price(offers: &[Offer], typed: &Typed) -> String {
-    let Some(offer) = compose::chosen(offers, &typed.model) else { return String::new() };
-    let count = typed.count.parse().unwrap_or(1);
+/// Before anything was pressed, for as many as the form shows; with a script it is asked anew after every change.
+fn price(offer: Option<&Offer>, count: u32) -> String {
+    let Some(offer) = offer else { return String::new() };
     let single = offer.price.as_ref().and_then(|price| price.single(offer.model.usual_size()).ok());
-    match single.and_then(|single| single.micros.times(count).ok().map(|sum| (sum, single.currency))) {
+    match single.and_then(|single| single.micros.times(i64::from(count)).ok().map(|sum| (sum, single.currency))) {
         Some((sum, currency)) => {
-            let pictures = format::plural(u64::try_from(count).unwrap_or(1), "picture");
+            let pictures = format::plural(u64::from(count), "picture");
             format!("About {} for {pictures}", format::money(sum.0, currency.as_str()))
         }
         None => "This model has no price yet".to_owned(),

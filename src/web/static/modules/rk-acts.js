@@ -2,7 +2,7 @@
 // Each is a plain form or link without this file.
 
 import { emit } from "./rk-events.js";
-import { busy, complain, icon, make, newKey, plural, send, toast } from "./rk-net.js";
+import { busy, complain, icon, make, newKey, plural, send, signedOut, toast } from "./rk-net.js";
 
 /** @typedef {{item: Element, parent: Node, next: Node | null}} Taken */
 
@@ -23,7 +23,7 @@ async function actOn(form) {
   const address = (form.getAttribute("action") ?? "").replace("/studio/", "/api/v1/");
   const key = form.dataset.act === "retry" ? newKey() : "";
   await busy(form.querySelector("button"), async () => {
-    try { emit(await send("POST", address, { key })); } catch (error) { complain(error); }
+    try { emit(await send("POST", address, { key }), form.dataset.act === "retry"); } catch (error) { complain(error); }
   });
 }
 
@@ -116,6 +116,7 @@ async function download(link) {
   const timer = setTimeout(() => document.getElementById("toasts")?.append(box), 500);
   try {
     const answer = await fetch(link.href, { credentials: "same-origin" });
+    if (answer.status === 401) throw signedOut();
     if (!answer.ok || !answer.body) throw new Error(`${name} could not be downloaded. Nothing was changed.`);
     save(await collect(answer, answer.body, bar), name);
   } catch (error) {

@@ -6,14 +6,17 @@
  *   progress: {step: string, fraction: number | null, place: number | null, preview: string | null} | null}} Generation
  */
 
-/** @type {Set<(generation: Generation | null) => void>} */
+/** @typedef {(generation: Generation | null, asked: boolean) => void} Listener */
+
+/** @type {Set<Listener>} */
 const listeners = new Set();
 const channel = new BroadcastChannel("rk-events");
 let started = false;
 
 /**
- * Hears about every change; null means that changes may have been missed.
- * @param {(generation: Generation | null) => void} listener
+ * Hears about every change; null means that changes may have been missed, and `asked` that somebody
+ * at this very tab has just asked for it.
+ * @param {Listener} listener
  */
 export function listen(listener) {
   listeners.add(listener);
@@ -23,15 +26,15 @@ export function listen(listener) {
   void stand();
 }
 
-/** Passes on what this tab learned from an answer of its own. @param {Generation} generation */
-export function emit(generation) {
-  deliver(generation);
+/** Passes on what this tab learned from an answer of its own. @param {Generation} generation @param {boolean} asked */
+export function emit(generation, asked) {
+  deliver(generation, asked);
   channel.postMessage(generation);
 }
 
-/** @param {Generation | null} generation */
-function deliver(generation) {
-  for (const listener of listeners) listener(generation);
+/** @param {Generation | null} generation @param {boolean} [asked] */
+function deliver(generation, asked = false) {
+  for (const listener of listeners) listener(generation, asked);
 }
 
 // Without the locks API (old browsers, no secure context) each tab listens for itself.

@@ -1,6 +1,6 @@
 // What every page does: theme, shortcuts, menus, relative times, fading toasts, the queue.
 
-import { csrf, fadeOut } from "./rk-net.js";
+import { complain, csrf, fadeOut, isSignIn, signedOut } from "./rk-net.js";
 
 // ---- theme: at once, and kept in the cookie that the server reads -----------------------------------
 document.addEventListener("submit", (event) => {
@@ -23,6 +23,12 @@ document.addEventListener("submit", (event) => {
 // ---- htmx sends the form token too ------------------------------------------------------------------
 document.addEventListener("htmx:configRequest", (event) => {
   if (event instanceof CustomEvent && event.detail.verb !== "get") event.detail.headers["X-CSRF-Token"] = csrf();
+});
+
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (!(event instanceof CustomEvent) || !isSignIn(event.detail.xhr.responseURL)) return;
+  event.detail.shouldSwap = false;
+  complain(signedOut());
 });
 
 // ---- dialogs in browsers without invoker commands ---------------------------------------------------

@@ -2,7 +2,7 @@
 
 import { each, restore, take, trash } from "./rk-acts.js";
 import { writing } from "./rk-frame.js";
-import { complain, dropAnywhere, element, fragment, icon, make, pictures, plural, send, toast, upload } from "./rk-net.js";
+import { complain, dropAnywhere, element, explain, fragment, icon, make, pictures, plural, send, toast, upload } from "./rk-net.js";
 
 /** More than this many pages in one document are not good for anybody: then the link leads on. */
 const MOST_PAGES = 10;
@@ -43,7 +43,7 @@ element("rk-grid", (grid) => {
     show();
   });
   form.addEventListener("reset", () => setTimeout(show));
-  document.addEventListener("rk:tiles", () => { tidy(days); show(); });
+  document.addEventListener("rk:tiles", () => { tidy(days); show(); void recount(); });
   show();
 
   form.addEventListener("submit", (event) => {
@@ -98,6 +98,17 @@ function tidy(days) {
     const text = day.querySelector('[data-part="count"]');
     if (text) text.textContent = plural(count, "picture");
     if (day instanceof HTMLElement) day.hidden = count === 0;
+  }
+}
+
+/** What the head says of all pictures, as it is now: only the server knows those that are not shown. */
+async function recount() {
+  const here = document.querySelector('[data-part="summary"]');
+  try {
+    const page = await fragment(location.pathname + location.search);
+    here?.replaceChildren(...(page.querySelector('[data-part="summary"]')?.childNodes ?? []));
+  } catch {
+    // The next act or reload brings it.
   }
 }
 
@@ -164,7 +175,10 @@ element("rk-uploads", (list) => {
     list.hidden = !waiting.length;
     let stored = 0;
     await Promise.all([1, 2].map(async () => {
-      for (let one = waiting.shift(); one; one = waiting.shift()) stored += await store(one.file, one.line);
+      for (let one = waiting.shift(); one; one = waiting.shift()) {
+        // Not `stored += await`, which forgets what the other one stored meanwhile.
+        if (await store(one.file, one.line)) stored += 1;
+      }
     }));
     if (stored) await renew(stored);
     list.hidden = !list.children.length;
@@ -183,12 +197,12 @@ element("rk-uploads", (list) => {
     try {
       await upload(file, (part) => { if (bar) bar.value = part; });
       line.remove();
-      return 1;
+      return true;
     } catch (error) {
       const close = make("button", { class: "btn quiet icon s", type: "button", "aria-label": `Dismiss ${file.name}` }, icon("close", "s"));
       close.addEventListener("click", () => { line.remove(); list.hidden = !list.children.length; });
-      bar?.replaceWith(make("span", { class: "bad" }, error instanceof Error ? error.message : String(error)), close);
-      return 0;
+      bar?.replaceWith(make("span", { class: "bad" }, ...explain(error)), close);
+      return false;
     }
   }
 });
@@ -201,6 +215,7 @@ async function renew(stored) {
     const here = document.getElementById("days");
     if (!here || !days || !here.children.length) return location.reload();
     here.replaceChildren(...days.childNodes);
+    document.querySelector('[data-part="pager"]')?.replaceChildren(...(page.querySelector('[data-part="pager"]')?.childNodes ?? []));
     document.dispatchEvent(new Event("rk:tiles"));
     toast(`${plural(stored, "picture")} uploaded`);
   } catch { location.reload(); }

@@ -16,6 +16,12 @@ export class Problem extends Error {
   }
 }
 
+/** The session is over: signed out in another tab, or too old. */
+export const signedOut = () => new Problem(401, { code: "auth.required" });
+
+/** Pages lead whoever is signed out to the sign-in, and scripts must not take that for what they asked for. @param {string} url */
+export const isSignIn = (url) => new URL(url, location.href).pathname === "/sign-in";
+
 const OFFLINE = "The server cannot be reached. Nothing was lost; try again in a moment.";
 
 /** The form token of the session. */
@@ -54,6 +60,7 @@ function parse(text) {
 export async function fragment(url) {
   const answer = await fetch(url, { headers: { "HX-Request": "true", Accept: "text/html" }, credentials: "same-origin" });
   if (!answer.ok) throw new Problem(answer.status, {});
+  if (isSignIn(answer.url)) throw signedOut();
   const template = document.createElement("template");
   template.innerHTML = await answer.text();
   return template.content;
@@ -132,12 +139,12 @@ export function make(tag, attributes = {}, ...children) {
 
 /**
  * Says what just happened; stays until left alone for some seconds.
- * @param {string} text
+ * @param {string | (Node | string)[]} text
  * @param {{tone?: "ok" | "bad" | "info", act?: {label: string, run: () => void}, stay?: boolean}} [options]
  */
 export function toast(text, options = {}) {
   const tone = options.tone ?? "ok";
-  const box = make("div", { class: `toast ${tone}` }, icon(tone), make("span", {}, text));
+  const box = make("div", { class: `toast ${tone}` }, icon(tone), make("span", {}, ...[text].flat()));
   const close = () => box.remove();
   const act = options.act;
   if (act) {
@@ -158,11 +165,22 @@ export function fadeOut(box, after) {
   setTimeout(() => (box.matches(":hover, :focus-within") ? fadeOut(box, 2000) : box.remove()), after);
 }
 
+/** A failure in words; when the session is over, with the way back in. @param {unknown} error @returns {(Node | string)[]} */
+export function explain(error) {
+  if (!(error instanceof Problem) || error.code !== "auth.required") return [error instanceof Error ? error.message : String(error)];
+  // Without the query: the Studio then shows what was typed, and not what the address began with.
+  const href = `/sign-in?next=${encodeURIComponent(location.pathname)}`;
+  return ["Your session has ended. ", make("a", { href }, "Sign in"), " to go on."];
+}
+
 /** Tells about a failure. @param {unknown} error */
 export function complain(error) {
   if (error instanceof Error && error.name === "AbortError") return;
-  toast(error instanceof Error ? error.message : String(error), { tone: "bad" });
+  toast(explain(error), { tone: "bad" });
 }
+
+/** How a page scrolls by itself: at once for whoever asked for less motion. @returns {ScrollBehavior} */
+export const motion = () => (matchMedia("(prefers-reduced-motion: reduce)").matches ? "instant" : "smooth");
 
 /** Tells a screen reader, and nobody else. @param {string} text */
 export function say(text) {

@@ -2,7 +2,7 @@
 // server renders. The same on a second device, because it follows the events and not the click.
 
 import { listen } from "./rk-events.js";
-import { element, fragment, say } from "./rk-net.js";
+import { element, fragment, motion, say } from "./rk-net.js";
 import { isLive, patch } from "./rk-progress.js";
 
 /** @typedef {import("./rk-events.js").Generation} Generation */
@@ -12,9 +12,19 @@ element("rk-results", (host) => {
   if (!(list instanceof HTMLElement)) return;
   /** @type {Set<string>} */
   const loading = new Set();
+  /** What was just asked for here, until its card is seen. */
+  let asked = "";
 
   /** @param {string} id */
   const find = (id) => list.querySelector(`[data-gen="${CSS.escape(id)}"]`);
+
+  /** Whoever asks sees that it was heard, however far the page is scrolled. @param {Element | null} card */
+  const reveal = (card) => {
+    if (!(card instanceof HTMLElement) || card.dataset.gen !== asked) return;
+    asked = "";
+    const { top } = card.getBoundingClientRect();
+    if (top < 0 || top > innerHeight) card.scrollIntoView({ behavior: motion() });
+  };
 
   /** @param {string} id @param {HTMLElement} card */
   const swap = async (id, card) => {
@@ -27,6 +37,7 @@ element("rk-results", (host) => {
     } else if (!("only" in list.dataset)) {
       list.querySelector('[data-part="empty"]')?.remove();
       list.prepend(card);
+      reveal(card);
     }
     if (held) { card.tabIndex = -1; card.focus({ preventScroll: true }); }
     if (old && !isLive(card.dataset.state)) say(card.querySelector("h2")?.textContent ?? "");
@@ -46,14 +57,16 @@ element("rk-results", (host) => {
     }
   }
 
-  listen((generation) => {
+  listen((generation, here) => {
     if (!generation) {
       for (const card of list.querySelectorAll("[data-gen]")) {
         if (card instanceof HTMLElement && isLive(card.dataset.state)) void refresh(card.dataset.gen ?? "");
       }
       return;
     }
+    if (here) asked = generation.id;
     const card = find(generation.id);
+    reveal(card);
     if (card instanceof HTMLElement && card.dataset.state === generation.state) patch(card, generation);
     else if (card || (isLive(generation.state) && !("only" in list.dataset))) void again(generation);
   });

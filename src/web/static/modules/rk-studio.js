@@ -4,7 +4,7 @@ import "./rk-results.js";
 import { draftOf, holdFields, keep, restoreDraft } from "./rk-draft.js";
 import { emit } from "./rk-events.js";
 import { writing } from "./rk-frame.js";
-import { Problem, busy, complain, element, make, icon, moneyText, newKey, plural, send } from "./rk-net.js";
+import { Problem, busy, complain, element, explain, make, icon, moneyText, motion, newKey, plural, send } from "./rk-net.js";
 import { References } from "./rk-references.js";
 
 /** @typedef {import("./rk-net.js").Money} Money */
@@ -76,8 +76,10 @@ class Composer {
       const quote = await send("POST", "/api/v1/quotes", { json: { ...body, prompt: body.prompt.trim() || "price" }, signal: this.#asking.signal });
       this.#show(quote, Number(body.count ?? 1));
     } catch (error) {
-      if (error instanceof Problem && error.status === 422) this.#refuse(error.fields[0]?.message ?? error.message);
-      else if (error instanceof Problem && error.status) this.#refuse("");
+      if (!(error instanceof Problem) || !error.status) return;
+      // The last price was for something else.
+      this.part("price")?.replaceChildren(make("span", { class: "dim" }, "No price"));
+      this.#refuse(error.status === 422 ? (error.fields[0]?.message ?? error.message) : "");
     }
   }
 
@@ -110,10 +112,10 @@ class Composer {
       try {
         await this.references.settled();
         const body = this.body();
-        emit(await send("POST", "/api/v1/generations", { json: body, key: this.#key(body) }));
+        emit(await send("POST", "/api/v1/generations", { json: body, key: this.#key(body) }), true);
         this.#attempt = { body: "", key: "" };
         this.#history = { at: -1, typed: "" };
-        if (matchMedia("(width < 1020px)").matches) document.getElementById("results")?.scrollIntoView({ behavior: "smooth" });
+        if (matchMedia("(width < 1020px)").matches) document.getElementById("results")?.scrollIntoView({ behavior: motion() });
       } catch (error) { this.#failed(error); }
     });
     void this.ask();
@@ -133,8 +135,8 @@ class Composer {
     if (error.status) this.#attempt = { body: "", key: "" };
     const unplaced = error.fields.filter((field) => !this.#fieldError(field.name, field.message));
     if (error.fields.length && !unplaced.length) return;
-    const text = unplaced[0]?.message ?? error.message;
-    this.part("error")?.replaceChildren(make("div", { class: "banner bad" }, icon("bad"), make("div", {}, make("p", { class: "strong" }, text))));
+    const words = unplaced[0] ? [unplaced[0].message] : explain(error);
+    this.part("error")?.replaceChildren(make("div", { class: "banner bad" }, icon("bad"), make("div", {}, make("p", { class: "strong" }, ...words))));
     this.part("error")?.scrollIntoView({ block: "nearest" });
   }
 
