@@ -13,7 +13,7 @@ let browser;
 before(async () => {
     browser = await openBrowser();
 });
-after(() => browser.close());
+after(() => browser?.close());
 
 const PART = 4 << 20;
 /** Longer than any mark in any of its forms: what two parts of a file share. */

@@ -11,7 +11,7 @@ let browser;
 before(async () => {
     browser = await openBrowser();
 });
-after(() => browser.close());
+after(() => browser?.close());
 
 /**
  * A person at a server of their own. @param {import('node:test').TestContext} context

@@ -24,11 +24,14 @@ let page;
 let failed = false;
 
 before(async () => {
-    [browser, server, upstream] = await Promise.all([openBrowser(), Server.start(), Upstream.start()]);
+    // One by one: what did not start must not keep the rest from ending.
+    browser = await openBrowser();
+    upstream = await Upstream.start();
+    server = await Server.start();
     page = await openPage(browser, server);
 });
 after(async () => {
-    await Promise.all([browser.close(), upstream.stop(), server.remove({ failed })]);
+    await Promise.all([browser?.close(), upstream?.stop(), server?.remove({ failed })]);
 });
 
 /** @param {string} name @param {() => Promise<void>} check */

@@ -16,12 +16,13 @@ let page;
 let failed = true;
 
 before(async () => {
-    [browser, server] = await Promise.all([openBrowser(), Server.start({ env: { RENDERKEEP__INFERENCE__DEMO_FAULTS: 'true' } })]);
+    browser = await openBrowser();
+    server = await Server.start({ env: { RENDERKEEP__INFERENCE__DEMO_FAULTS: 'true' } });
     page = await openPage(browser, server);
     await enter(page, server);
 });
 after(async () => {
-    await Promise.all([browser.close(), server.remove({ failed })]);
+    await Promise.all([browser?.close(), server?.remove({ failed })]);
 });
 
 /** @param {string} role */
@@ -124,6 +125,38 @@ test('Studio after failures, and while work runs', { timeout: 180_000 }, async (
         await page.locator(`.gen[data-gen="${running}"][data-state=cancelled]`).waitFor();
     }
     assertQuiet(page);
+});
+
+test('what was asked for comes into view', { timeout: 60_000 }, async () => {
+    for (const prompt of ['one hill', 'two hills']) await make(page, { prompt, size: '1024x1024', count: 2 });
+    await page.setViewportSize({ width: 1440, height: 800 });
+    await page.goto('/studio');
+    await page.getByLabel('Model').selectOption('demo/painter');
+    await page.getByLabel(/^Prompt/).fill('three hills');
+    await page.evaluate(() => scrollTo(0, 700));
+    await page.waitForFunction(() => scrollY > 600);
+    await page.getByLabel(/^Prompt/).press('Control+Enter');
+    await page.waitForFunction(() => {
+        const card = document.querySelector('.gen');
+        const top = card?.getBoundingClientRect().top ?? -1;
+        return card instanceof HTMLElement && card.dataset.prompt === 'three hills' && top >= 0 && top < innerHeight;
+    });
+    assertQuiet(page);
+});
+
+test('a session that ended elsewhere says so, and nothing typed is lost', { timeout: 60_000 }, async () => {
+    const other = await openPage(browser, server);
+    await other.goto('/studio');
+    await other.getByLabel('Mail').fill(server.owner.mail);
+    await other.getByLabel('Password', { exact: true }).fill(PASSWORD);
+    await other.getByRole('button', { name: 'Sign in' }).click();
+    await other.getByLabel(/^Prompt/).fill('do not lose me');
+    await other.context().clearCookies();
+    await other.getByLabel(/^Prompt/).press('Control+Enter');
+    await other.locator('[data-part=error]').getByText('Your session has ended.').waitFor();
+    await other.locator('[data-part=error]').getByRole('link', { name: 'Sign in' }).click();
+    await other.waitForURL('**/sign-in**');
+    await other.context().close();
 });
 
 test('a member has no Admin', { timeout: 60_000 }, async () => {
