@@ -11,7 +11,7 @@ use crate::{
 
 #[derive(Debug, thiserror::Error)]
 pub enum OrganisationError {
-    #[error("This is the last owner. Make somebody else an owner first, so that the organisation keeps one.")]
+    #[error("This is the last owner. Add another owner first, so that the organisation keeps one.")]
     LastOwner,
     #[error("The organisation has not been founded yet. Start the server once.")]
     NotFounded,

@@ -87,7 +87,7 @@ impl ErrorPage {
             status: 503,
             icon: "server",
             title: "Back in a moment".into(),
-            text: "A part of the server does not answer and is being restarted. What was running goes on by itself, nothing is charged twice. Reload in a few seconds.".into(),
+            text: "A part of the server does not answer at the moment. What was running goes on by itself, nothing is charged twice. Reload in a few seconds.".into(),
             acts: vec![Act::new("/studio", "Try the Studio again")],
             request_id: request_id.into(),
         }
