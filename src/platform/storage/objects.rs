@@ -187,7 +187,11 @@ impl Storage {
     /// Looks at the row, and asks meanwhile for the whole object in the store where it probably is. Elsewhere nobody waits
     /// for that store's answer.
     async fn ask(&self, db: &Db, id: ObjectId) -> Result<(Facts, Option<Answer>), StorageError> {
-        let Some((likely, store)) = self.stores.likely() else { return Ok((facts(db, id).await?, None)) };
+        let Some((likely, store)) = self.stores.likely() else {
+            let facts = facts(db, id).await?;
+            self.stores.was_in(facts.store_id);
+            return Ok((facts, None));
+        };
         let (mut looking, mut asking) = (pin!(facts(db, id)), pin!(maybe_done(store.get(id, None))));
         let facts = poll_fn(|context| {
             let _ = asking.as_mut().poll(context);

@@ -245,6 +245,22 @@ async fn a_store_is_asked_once_for_each_object() {
     assert_eq!(house.target.gets.load(Ordering::SeqCst) - before, 3);
 }
 
+/// A server that starts after a move never reaches the store from before it.
+#[tokio::test]
+async fn where_objects_are_is_learned_after_a_restart() {
+    let house = House::new().await;
+    let id = house.put("there").await;
+    house.move_all().await.unwrap();
+    let app = house.app();
+    let stores = Stores::new(app.keys.clone(), app.config.storage.clone());
+    stores.reach(house.to, house.target.clone());
+    let storage = Storage::new(stores, app.keys.clone());
+    assert_eq!(read(&storage, app, id).await.unwrap(), "there");
+    let before = house.target.gets.load(Ordering::SeqCst);
+    assert!(read(&storage, app, ObjectId::new(&app.clock)).await.is_err());
+    assert_eq!(house.target.gets.load(Ordering::SeqCst) - before, 1, "it was asked before a row was seen");
+}
+
 #[tokio::test]
 async fn a_store_that_hangs_holds_up_only_what_is_in_it() {
     let house = House::new().await;
