@@ -57,6 +57,13 @@ async fn read(test: &TestPlatform, keys: &Keyring, object: ObjectId) -> Result<S
     Ok(String::from_utf8(bytes.to_vec()).unwrap())
 }
 
+/// What the audit log says was done.
+async fn recorded(test: &TestPlatform) -> Vec<String> {
+    let client = connect(&test.database.url()).await;
+    let acts = client.query("select action from audit_entries order by id", &[]).await.unwrap();
+    acts.iter().map(|row| row.get(0)).collect()
+}
+
 fn files(test: &TestPlatform) -> Vec<String> {
     let listed = fs::read_dir(test.epochs.path()).unwrap();
     let mut names: Vec<String> = listed.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -114,8 +121,7 @@ async fn a_new_root_key_opens_everything_and_the_old_one_nothing() {
     assert!(refused(&test, &ROOT_KEY, test.epochs.path()).await.contains(new.id().unwrap().as_str()));
     // The server that ran through it goes on.
     assert_eq!(read(&test, &app.keys, object).await.unwrap(), "theirs");
-    let acts = connect(&test.database.url()).await.query("select action from audit_entries", &[]).await.unwrap();
-    assert_eq!(acts.iter().map(|row| row.get(0)).collect::<Vec<String>>(), ["keys.rotate"]);
+    assert_eq!(recorded(&test).await, ["keys.rotate"]);
 }
 
 #[tokio::test]
@@ -151,6 +157,7 @@ async fn epochs_turn_weekly_and_die_with_the_backups_that_need_them() {
     let epoch: i32 =
         client.query_one("select epoch from owner_keys where owner_id = $1", &[&new]).await.unwrap().get(0);
     assert_eq!(epoch, 3, "what begins now is sealed under the epoch that lives longest");
+    assert_eq!(recorded(&test).await, ["keys.begin_epoch", "keys.begin_epoch", "keys.end_epochs"]);
 }
 
 #[tokio::test]

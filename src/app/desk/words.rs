@@ -13,6 +13,8 @@ pub fn of_action(action: &str) -> String {
         "tokens.revoke" => "API token revoked",
         "organisation.found" => "Organisation founded",
         "keys.rotate" => "Root key changed",
+        "keys.begin_epoch" => "New epoch of keys begun",
+        "keys.end_epochs" => "Old epoch keys destroyed",
         "storage.switch" => "Switched to another store",
         "storage.empty" => "Old store emptied",
         "people.add" => "Person added",

@@ -3,11 +3,18 @@
 use std::time::Duration as Wait;
 
 use chrono::Duration;
+use serde_json::json;
 
 use super::{Keyring, KeyringError, store};
 use crate::{
     base::ctx::Ctx,
-    platform::{Platform, crash, db::Db, jobs::Reconciler},
+    platform::{
+        Platform,
+        audit::{self, Act},
+        crash,
+        db::Db,
+        jobs::Reconciler,
+    },
 };
 
 /// How long an epoch seals.
@@ -27,13 +34,17 @@ pub fn reconcilers() -> Vec<Reconciler> {
 pub async fn turn(keys: &Keyring, db: &Db, ctx: &Ctx, now: bool, backups: Duration) -> Result<(), KeyringError> {
     let newest = db.write("keyring.turn", async |tx| {
         store::lock(tx).await?;
-        let mut epochs = keys.epochs_mut();
-        epochs.reload()?;
-        let due = |at| now || at + Duration::days(EPOCH_DAYS) <= ctx.clock.now();
-        match epochs.newest() {
-            Some((newest, at)) if !due(at) => Ok::<_, KeyringError>(newest),
-            _ => epochs.turn(ctx.clock.now()),
-        }
+        let newest = {
+            let mut epochs = keys.epochs_mut();
+            epochs.reload()?;
+            let due = |at| now || at + Duration::days(EPOCH_DAYS) <= ctx.clock.now();
+            match epochs.newest() {
+                Some((newest, at)) if !due(at) => return Ok(newest),
+                _ => epochs.turn(ctx.clock.now())?,
+            }
+        };
+        audit::record(tx, ctx, Act::done("keys.begin_epoch").details(json!({ "epoch": newest }))).await?;
+        Ok::<_, KeyringError>(newest)
     });
     let newest = newest.await?;
     crash::point("keyring.turned");
@@ -45,7 +56,11 @@ pub async fn turn(keys: &Keyring, db: &Db, ctx: &Ctx, now: bool, backups: Durati
         store::lock(tx).await?;
         let used = store::epochs_in_use(tx).await?;
         keys.epochs().erasures().forget(before)?;
-        keys.epochs_mut().forget(&used, before)
+        let dead = keys.epochs_mut().forget(&used, before)?;
+        if !dead.is_empty() {
+            audit::record(tx, ctx, Act::done("keys.end_epochs").details(json!({ "epochs": dead }))).await?;
+        }
+        Ok::<_, KeyringError>(dead)
     });
     let dead = forgotten.await?;
     if !dead.is_empty() {
