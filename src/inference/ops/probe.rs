@@ -103,6 +103,10 @@ fn answered(reply: &Reply, wanted: &[String]) -> Probe {
     let found = models.as_deref().unwrap_or_default();
     let missing: Vec<String> = wanted.iter().filter(|name| !found.contains(name)).cloned().collect();
     let message = match (key, &models) {
+        (KeyVerdict::Accepted, Some(listed)) if wanted.is_empty() => format!(
+            "The key is valid, and it lists {}. No model is set up here yet. Nothing was made, nothing was charged.",
+            if listed.len() == 1 { "one model".to_owned() } else { format!("{} models", listed.len()) }
+        ),
         (KeyVerdict::Accepted, Some(_)) if missing.is_empty() => {
             format!(
                 "The key is valid, {} of {} models found. Nothing was made, nothing was charged.",
