@@ -7,6 +7,7 @@ pub mod document;
 pub mod door;
 pub mod errors;
 pub mod extract;
+mod faults;
 pub mod format;
 pub mod frame;
 pub mod guard;
