@@ -5,6 +5,7 @@
 
 use std::{
     ffi::OsString,
+    io::ErrorKind,
     net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     time::Duration,
@@ -152,6 +153,20 @@ impl Plan {
         };
         tokio::join!(running.keep(async || self.answers().await, watch, &ended), unwanted);
         watch.ended(self.spec.part);
+        if !stop.is_cancelled() {
+            self.clear(data).await;
+        }
+    }
+
+    /// MinIO puts what was deleted aside and removes it later, and now it does not run any more.
+    async fn clear(&self, data: &Path) {
+        let aside = data.join(self.spec.part).join(".minio.sys/tmp");
+        match tokio::fs::remove_dir_all(&aside).await {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                tracing::warn!(directory = %aside.display(), %error, "what was deleted in the old store could not be removed");
+            }
+            _ => {}
+        }
     }
 }
 

@@ -487,8 +487,12 @@ fn code_is(error: &Error, code: &MinioErrorCode) -> bool {
     matches!(error, Error::S3Server(S3ServerError::S3Error(answer)) if answer.code() == *code)
 }
 
+fn other(code: &str) -> MinioErrorCode {
+    MinioErrorCode::OtherError(code.to_owned())
+}
+
 fn unreachable(failure: Failure) -> StorageError {
-    let skewed = MinioErrorCode::OtherError("requesttimetooskewed".to_owned());
+    let skewed = other("requesttimetooskewed");
     match &failure {
         Failure::Store(error) if code_is(error, &skewed) => StorageError::Clock,
         _ => StorageError::Unreachable(Box::new(failure)),
@@ -496,10 +500,14 @@ fn unreachable(failure: Failure) -> StorageError {
 }
 
 fn lost(failure: Failure, id: ObjectId) -> StorageError {
-    let out_of_range = MinioErrorCode::OtherError("invalidrange".to_owned());
+    let out_of_range = other("invalidrange");
     match &failure {
         Failure::Store(error) if code_is(error, &MinioErrorCode::NoSuchKey) => StorageError::Missing(id),
         Failure::Store(error) if code_is(error, &out_of_range) => StorageError::Damaged(id),
+        // How MinIO says that it cannot read the files of an object, and how it says that it has too much to do.
+        Failure::Store(error) if ["slowdownread", "internalerror"].iter().any(|code| code_is(error, &other(code))) => {
+            StorageError::Withheld(id, Box::new(failure))
+        }
         Failure::Store(error) if matches!(**error, Error::Network(NetworkError::ServerError(416))) => {
             StorageError::Damaged(id)
         }

@@ -41,6 +41,11 @@ pub enum StorageError {
          right, best with NTP, and try again."
     )]
     Clock,
+    #[error(
+        "The store answers, and does not give the stored object {0}. Try again in a few seconds; if it stays like this, its \
+         files are damaged, and `renderkeep storage verify` names them all."
+    )]
+    Withheld(ObjectId, #[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("The stored object {0} is missing.")]
     Missing(ObjectId),
     #[error("The stored object {0} is not what was stored: it was cut, extended or changed.")]
@@ -71,7 +76,7 @@ impl From<diesel::result::Error> for StorageError {
 impl Fault for StorageError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Unreachable(_) | Self::Clock => Kind::Unavailable,
+            Self::Unreachable(_) | Self::Withheld(..) | Self::Clock => Kind::Unavailable,
             Self::Interrupted(_) => Kind::Malformed,
             Self::TooLarge(_) => Kind::TooLarge,
             Self::Missing(_) | Self::Damaged(_) | Self::Crypto(_) => Kind::Internal,

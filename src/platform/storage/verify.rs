@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{
-    ObjectStore, Storage, StorageError,
+    ObjectStore, Storage, StorageError, answers,
     objects::{CLAIM_WITHIN, Facts, LEASE, facts},
     sealed::{self, ObjectKey},
     stores::{self, Place},
@@ -80,7 +80,7 @@ impl Fault {
                 ("It is not in the store.", "Restore the store from a backup, or delete the picture it belongs to.")
             }
             Self::Damaged => (
-                "It is not what was stored: cut, extended or changed.",
+                "It is not what was stored, or its store cannot read it: cut, extended or changed.",
                 "Look after the store's disk. Restore this object from a backup, or delete the picture it belongs to.",
             ),
             Self::NoKey => (
@@ -124,6 +124,13 @@ impl Storage {
     ) -> Result<(), StorageError> {
         let key = self.key(db, id, facts).await?;
         compare(store, id, facts, key).await
+    }
+
+    /// Whether a store that answers does not give this object to its end: a store that looks after its own files says so
+    /// with the words for an outage.
+    pub(super) async fn withheld(&self, db: &Db, id: ObjectId, facts: &Facts, store: &dyn ObjectStore) -> bool {
+        let read = self.compare(db, id, facts, store).await;
+        matches!(read, Err(StorageError::Withheld(..) | StorageError::Unreachable(_))) && answers(store).await.is_ok()
     }
 }
 
@@ -208,7 +215,11 @@ async fn look(storage: &Storage, db: &Db, clock: &Clock, id: ObjectId) -> Result
             Ok(()) => return Ok(Look::Good(before.bytes)),
             Err(error) => error,
         };
-        let Some(fault) = Fault::of(&error) else { return Err(error) };
+        let fault = match Fault::of(&error) {
+            Some(fault) => fault,
+            None if storage.withheld(db, id, &before, store.as_ref()).await => Fault::Damaged,
+            None => return Err(error),
+        };
         match known(db, clock, id).await? {
             // It moved between the look at its row and the look into the store.
             Some(now) if now.store_id != before.store_id => {}
@@ -249,7 +260,11 @@ async fn strangers(
                 continue;
             }
             // Deleted between the list and the look at the table: the bytes go before the row.
-            if store.head(id).await?.is_some() {
+            let there = match store.head(id).await {
+                Err(StorageError::Withheld(..)) => true,
+                told => told?.is_some(),
+            };
+            if there {
                 report.add(Finding::new(Some(id), Fault::Unknown, place.shown()));
             }
         }

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::PathBuf,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -16,7 +17,7 @@ use renderkeep::{
     config::{self, Sources},
     platform::{
         crash,
-        storage::{Storage, Stores, collect, stream_of, verify},
+        storage::{self, Storage, Stores, collect, moving, stream_of, verify},
     },
     supervisor::Kept,
 };
@@ -163,6 +164,8 @@ async fn a_used_server_moves_and_is_killed_at_every_point_of_it() {
     let only = place.ready(&mut up, |ready| ready["pids"].get("minio").is_none());
     assert!(only["ports"].get("minio").is_none(), "{only}");
     assert_eq!(fs::read_dir(place.path().join("minio/renderkeep")).unwrap().count(), 0, "nothing is left behind");
+    let aside = place.path().join("minio/.minio.sys/tmp");
+    crate::support::up::eventually("what was deleted is gone from the disk", || (!aside.exists()).then_some(()));
 
     let (pictures, rounds) = user.end().await;
     assert!(rounds > 3, "the server was used: {rounds}");
@@ -177,6 +180,72 @@ async fn a_used_server_moves_and_is_killed_at_every_point_of_it() {
     for (id, bytes) in &pictures {
         assert_there(&client, id, bytes).await;
     }
+    stop(up);
+}
+
+/// The files in which MinIO keeps the bytes of its larger objects, each with the object's name.
+fn parts(place: &Place) -> Vec<(String, PathBuf)> {
+    let entries = |path: PathBuf| fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    let mut parts: Vec<_> = entries(place.path().join("minio/renderkeep"))
+        .flat_map(|object| {
+            let name = object.file_name().unwrap().to_str().unwrap().to_owned();
+            let versions = entries(object).filter(|path| path.is_dir());
+            versions.map(move |version| (name.clone(), version.join("part.1"))).collect::<Vec<_>>()
+        })
+        .collect();
+    parts.sort();
+    parts
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_disk_of_the_store_has_lost_is_named_and_the_rest_moves() {
+    let place = Place::new();
+    let mut up = place.up(&[]);
+    let ready = place.ready(&mut up, |_| true);
+    let client = client(&place, &ready);
+    for seed in 1..=4_u32 {
+        let mut state = seed;
+        let noise = RgbImage::from_fn(800, 800, |_, _| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            Rgb([(state >> 24) as u8, (state >> 16) as u8, (state >> 8) as u8])
+        });
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        DynamicImage::from(noise).write_to(&mut bytes, ImageFormat::Png).unwrap();
+        assert_eq!(client.upload("noise.png", bytes.into_inner()).await.status, 201);
+    }
+    let parts = parts(&place);
+    assert!(parts.len() >= 4, "{parts:?}");
+    let [(flipped, one), (cut, two), (gone, three), ..] = &parts[..] else { unreachable!() };
+    let mut bytes = fs::read(one).unwrap();
+    // In its second mebibyte: MinIO notices when it has begun to answer.
+    let late = bytes.len() - 50_000;
+    bytes[late] ^= 1;
+    fs::write(one, bytes).unwrap();
+    fs::File::options().write(true).open(two).unwrap().set_len(1000).unwrap();
+    fs::remove_file(three).unwrap();
+
+    let wrong = |arguments: &[&str]| {
+        let output = tokio::task::block_in_place(|| place.run(arguments, &[]));
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let report: Value = serde_json::from_str(&wrong(&["storage", "verify", "--json"])).unwrap();
+    let text = |finding: &Value, name: &str| finding[name].as_str().unwrap().to_owned();
+    let findings: Vec<_> =
+        report["findings"].as_array().unwrap().iter().map(|one| (text(one, "object"), text(one, "fault"))).collect();
+    assert_eq!(findings, [flipped, cut, gone].map(|name| (name.clone(), "damaged".to_owned())), "{report}");
+    assert!(report["objects"].as_u64().unwrap() > 4, "{report}");
+
+    let said = wrong(&["storage", "copy", "--to", "versitygw"]);
+    for name in [flipped, cut, gone] {
+        assert!(said.contains(name.as_str()), "{said}");
+    }
+    let kept = Kept::read(&place.path()).unwrap();
+    let config = config::load(&kept.flags(Sources::default()).unwrap()).unwrap();
+    let platform = lifecycle::open_beside(config).await.unwrap();
+    let first = storage::list(&mut *platform.db.read().await.unwrap()).await.unwrap()[0].id;
+    assert_eq!(moving::only_in(&platform.db, first).await.unwrap(), 3, "all others have moved");
+    drop(platform);
     stop(up);
 }
 
@@ -265,9 +334,7 @@ async fn servers_with_a_store_of_their_own_move_to_another() {
     // Neither was told; both know.
     let after = put(&two, "after").await;
     assert_eq!((read(&one, before).await, read(&one, after).await), ("before".into(), "after".into()));
-    let held = async |store: renderkeep::platform::storage::minio::Minio| {
-        renderkeep::platform::storage::ObjectStore::list(&store, None, 10).await.unwrap()
-    };
+    let held = async |store: storage::minio::Minio| storage::ObjectStore::list(&store, None, 10).await.unwrap();
     assert_eq!(held(new.client(new_bucket)).await, [before, after]);
     assert_eq!(held(old.client(old_bucket)).await, [before]);
     // The credentials of the command's environment are needed no more: they lie sealed in the database.

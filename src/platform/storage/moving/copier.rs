@@ -44,13 +44,23 @@ impl Copier<'_> {
         let taken = match self.copy(id).await {
             // Deleted while it was on its way.
             Err(StorageError::Missing(_)) if facts(self.db, id).await.is_err() => Ok(Outcome::Skipped),
-            Err(error) => match Fault::of(&error) {
+            Err(error) => match self.fault(id, &error).await {
                 Some(fault) => Ok(Outcome::Failed(Finding::new(Some(id), fault, "the store it is to leave"))),
                 None => Err(error),
             },
             done => done,
         };
         (id, taken)
+    }
+
+    /// Why this object cannot move. None: it is not the object, and nothing can.
+    async fn fault(&self, id: ObjectId, error: &StorageError) -> Option<Fault> {
+        if let Some(fault) = Fault::of(error) {
+            return Some(fault);
+        }
+        let facts = facts(self.db, id).await.ok()?;
+        let source = self.storage.stores().of(self.db, facts.store_id).await.ok()?;
+        self.storage.withheld(self.db, id, &facts, source.as_ref()).await.then_some(Fault::Damaged)
     }
 
     async fn copy(&self, id: ObjectId) -> Result<Outcome, StorageError> {
