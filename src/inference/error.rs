@@ -13,9 +13,7 @@ use crate::{
 pub enum InferenceError {
     #[error("There is no model {0} here. GET /api/v1/models lists those that there are.")]
     UnknownModel(String),
-    #[error(
-        "The model {0} has no price yet, so it cannot be used. An administrator sets one under Providers and models."
-    )]
+    #[error("The model {0} has no price yet, so it cannot be used. An owner sets one under Providers and models.")]
     UnpricedModel(String),
     #[error(transparent)]
     NoPrice(#[from] NoPrice),

@@ -17,7 +17,7 @@ use crate::base::{
 pub enum NoPrice {
     #[error("This is too much to be counted. Ask for less at a time.")]
     TooLarge(#[from] Overflow),
-    #[error("This model has no price for this choice of size and parameters. Choose others, or ask an administrator.")]
+    #[error("This model has no price for this choice of size and parameters. Choose others, or ask an owner.")]
     Unsaid,
 }
 

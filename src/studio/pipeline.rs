@@ -176,7 +176,7 @@ impl Pipeline {
     /// Its worker died after sending it to a provider that may have done it.
     async fn lost(&self, id: GenerationId) -> Result<(), StudioError> {
         let message = "The server stopped while the provider was working on this, so its answer was lost. \
-                       The money stays set aside until an administrator has looked whether the provider charged it.";
+                       The money stays set aside until an owner has looked whether the provider charged it.";
         self.fail(id, Failure::unknown("provider.lost", message)).await
     }
 
@@ -239,7 +239,7 @@ impl Pipeline {
                 "provider.timed_out",
                 format!(
                     "The provider did not answer within {} seconds. It may still have made and charged it, so the money \
-                     stays set aside until an administrator has looked.",
+                     stays set aside until an owner has looked.",
                     limit.as_secs()
                 ),
             )),
@@ -424,7 +424,10 @@ impl Pipeline {
             });
             match picture.await {
                 Ok(picture) => prepared.push((*one, picture)),
-                Err(error) if error.kind() == Kind::Invalid => return self.fail(id, unreadable()).await,
+                Err(error) if error.kind() == Kind::Invalid => {
+                    let failure = self.unreadable(generation).await?;
+                    return self.fail(id, failure).await;
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -433,6 +436,23 @@ impl Pipeline {
             .await?;
         crash::point("studio.finished");
         Ok(())
+    }
+
+    /// What came is no picture, and its provider has done the work.
+    async fn unreadable(&self, generation: &Generation) -> Result<Failure, StudioError> {
+        let what = "The provider's answer was not a readable picture.";
+        let look = async || {
+            Ok(inference::ops::is_of_the_house(&mut *self.app.db.read().await?, generation.provider_id).await?)
+        };
+        Ok(if patiently(look).await? {
+            let message = format!("{what} Nothing was charged; try again or use another model.");
+            Failure::failed("provider.unreadable", message, true)
+        } else {
+            let message = format!(
+                "{what} The provider may have billed it, so the money stays set aside until an owner has looked."
+            );
+            Failure::unknown("provider.unreadable", message)
+        })
     }
 
     async fn succeed(&self, tx: &mut Tx, id: GenerationId, prepared: &[(Raw, Prepared)]) -> Result<(), StudioError> {
@@ -529,12 +549,6 @@ fn unavailable(error: &dyn Fault) -> Failure {
     let message =
         "A part of this server did not answer, so this was not sent. Nothing was charged; try again in a moment.";
     Failure::failed("service.unavailable", message, true)
-}
-
-fn unreadable() -> Failure {
-    let message =
-        "The provider's answer was not a readable picture. Nothing was charged here; try again or use another model.";
-    Failure::failed("provider.unreadable", message, true)
 }
 
 /// Repeats what fails because a part is away, for a while; everything else fails at once.

@@ -23,7 +23,7 @@ use crate::{
         ctx::Ctx,
         ids::{PriceCardId, ProviderId},
     },
-    platform::{Platform, db::Conn},
+    platform::{Platform, db::Conn, egress::destinations},
 };
 
 /// What a person may choose from.
@@ -44,6 +44,15 @@ pub async fn offer(conn: &mut Conn, name: &str) -> Result<Offer, InferenceError>
 /// The provider that work was accepted for, whatever the catalog says now.
 pub async fn provider(conn: &mut Conn, id: ProviderId) -> Result<super::model::ProviderInfo, InferenceError> {
     store::provider(conn, id.uuid()).await?.ok_or_else(|| crate::base::error::NotFound.into())
+}
+
+/// Whether the provider is a machine of the house, which bills nothing.
+pub async fn is_of_the_house(conn: &mut Conn, id: ProviderId) -> Result<bool, InferenceError> {
+    let provider = provider(conn, id).await?;
+    Ok(match provider.destination {
+        Some(destination) => destinations::find(conn, destination).await?.is_some_and(|known| known.local),
+        None => true,
+    })
 }
 
 /// The price that work was accepted under.

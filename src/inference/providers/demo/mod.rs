@@ -91,7 +91,7 @@ impl Demo {
             () = tokio::time::sleep(self.timeout) => Err(Failure::unknown(
                 "provider.timed_out",
                 "The demo model took this on and did not answer in time, as it always does. \
-                 What was set aside stays set aside until an administrator ends it.",
+                 What was set aside stays set aside until an owner ends it.",
             )),
         }
     }

@@ -1,8 +1,9 @@
 //! What came back, and what it means: for the person, for the money, and for another try.
 //!
-//! Money: whatever a provider answers other than pictures is counted as not billed. OpenAI says so for its 4xx and not for
-//! its 5xx; the sentence a person reads says then that it may have been billed there. Only a lost answer, which may have
-//! made and billed everything, keeps the hold until an administrator has looked (`Ending::Unknown`).
+//! Money: the hold goes back only when the provider surely did not bill. A refusal (4xx) is not billed; a 500 or 503 is the
+//! provider's own word that it did not do the work, and a person reads that it may have billed it all the same. An answer
+//! that was lost, on its way or behind a gateway (502, 504), and one that says yes and holds no usable picture may have
+//! been billed in full: the hold stays until an owner has looked (`Ending::Unknown`). A machine of the house bills nothing.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -79,8 +80,12 @@ pub fn checked(bytes: Bytes, whose: Whose<'_>) -> Result<Bytes, Failure> {
 }
 
 pub fn unreadable(whose: Whose<'_>, why: &str) -> Failure {
-    let message = format!("{} sent an answer that cannot be used: {why}. {}", whose.title, unbilled(whose));
-    Failure::failed("provider.unreadable", message, true)
+    let Whose { title, local } = whose;
+    if local {
+        let message = format!("{title} sent an answer that cannot be used: {why}. Nothing was charged.");
+        return Failure::failed("provider.unreadable", message, true);
+    }
+    Failure::unknown("provider.unreadable", unknown(title, &format!("sent an answer that cannot be used: {why}")))
 }
 
 /// The sentence about money after work that may have been done.
@@ -99,7 +104,7 @@ fn lost(error: &EgressError, held: Micros, whose: Whose<'_>) -> Failure {
         | EgressError::Data(_)
         | EgressError::Address(_) => Failure::failed(
             "provider.not_allowed",
-            format!("{title} was not asked. {error} Nothing was charged; an administrator can change it."),
+            format!("{title} was not asked. {error} Nothing was charged; an owner can change it."),
             false,
         ),
         EgressError::Unresolvable | EgressError::Unreachable | EgressError::Unconnected => Failure::failed(
@@ -123,10 +128,9 @@ fn lost(error: &EgressError, held: Micros, whose: Whose<'_>) -> Failure {
         EgressError::Withdrawn if local => {
             Failure::failed("provider.not_allowed", format!("{title} was stopped. {error} Nothing was charged."), false)
         }
-        EgressError::Withdrawn => Failure::unknown(
-            "provider.lost",
-            unknown(title, "was switched off by an administrator before it had answered"),
-        ),
+        EgressError::Withdrawn => {
+            Failure::unknown("provider.lost", unknown(title, "was switched off by an owner before it had answered"))
+        }
         EgressError::Unprepared(_) | EgressError::Db(_) => Failure::failed(
             "service.unavailable",
             "A part of this server did not answer, so this was not sent. Nothing was charged; try again.",
@@ -138,7 +142,7 @@ fn lost(error: &EgressError, held: Micros, whose: Whose<'_>) -> Failure {
 fn unknown(title: &str, what: &str) -> String {
     format!(
         "{title} {what}. It may still have made and billed the pictures, so the money stays set aside until an \
-         administrator has looked."
+         owner has looked."
     )
 }
 
@@ -183,15 +187,13 @@ fn by_status(status: u16, whose: Whose<'_>) -> Failure {
         401 | 403 => Failure::failed(
             "provider.unauthorised",
             format!(
-                "{title} refused this server's key ({status}). Nothing was charged; an administrator has to give a valid one."
+                "{title} refused this server's key ({status}). Nothing was charged; an owner has to give a valid one."
             ),
             false,
         ),
         404 => Failure::failed(
             "provider.refused",
-            format!(
-                "{title} knows no such model or address (404). Nothing was charged; an administrator can correct it."
-            ),
+            format!("{title} knows no such model or address (404). Nothing was charged; an owner can correct it."),
             false,
         ),
         408 | 409 => Failure::failed(
@@ -207,10 +209,14 @@ fn by_status(status: u16, whose: Whose<'_>) -> Failure {
         300..=399 => Failure::failed(
             "provider.refused",
             format!(
-                "{title} points to another address ({status}), which is not followed. Nothing was charged; an administrator can correct it."
+                "{title} points to another address ({status}), which is not followed. Nothing was charged; an owner can correct it."
             ),
             false,
         ),
+        502 | 504 if !whose.local => {
+            let what = format!("did not get the answer of a server behind it ({status})");
+            Failure::unknown("provider.lost", unknown(title, &what))
+        }
         500.. => Failure::failed(
             "provider.failed",
             format!("{title} failed ({status}). {} Try again.", unbilled(whose)),
@@ -311,10 +317,6 @@ mod tests {
             (503, json!("<html>"), "provider.failed", true),
             (302, json!(null), "provider.refused", false),
             (200, json!({ "error": { "message": "No.", "code": "moderation_blocked" } }), "provider.moderated", false),
-            (200, json!({ "data": [] }), "provider.unreadable", true),
-            (200, json!({ "data": [{}] }), "provider.unreadable", true),
-            (200, json!({ "data": [{ "b64_json": "%%%" }] }), "provider.unreadable", true),
-            (200, json!("<html>"), "provider.unreadable", true),
         ];
         for (status, body, code, retryable) in table {
             let failure = read_from(status, &body).unwrap_err();
@@ -322,6 +324,27 @@ mod tests {
             assert_eq!((failure.ending, failure.billed), (Ending::Failed, Micros::ZERO), "{status} {body}");
             assert_eq!(failure.retry_after, (code == "provider.rate_limited").then_some(12), "{status} {body}");
             assert!(failure.message.contains("charged"), "{}", failure.message);
+        }
+    }
+
+    #[test]
+    fn what_may_have_been_billed_keeps_its_hold_unless_the_machine_is_of_the_house() {
+        let table = [
+            (200, json!({ "data": [] }), "provider.unreadable"),
+            (200, json!({ "data": [{}] }), "provider.unreadable"),
+            (200, json!({ "data": [{ "b64_json": "%%%" }] }), "provider.unreadable"),
+            (200, json!("<html>"), "provider.unreadable"),
+            (502, json!("<html>"), "provider.lost"),
+            (504, json!(null), "provider.lost"),
+        ];
+        for (status, body, code) in table {
+            let failure = read_from(status, &body).unwrap_err();
+            assert_eq!((failure.code, failure.ending), (code, Ending::Unknown), "{status} {body}");
+            assert!(failure.message.contains("stays set aside"), "{}", failure.message);
+            let ours = Whose { title: "House", local: true };
+            let failure = read(Ok(reply(status, &body)), &work(), ours, DateTime::default()).unwrap_err();
+            assert_eq!((failure.ending, failure.retryable), (Ending::Failed, true), "{status} {body}");
+            assert!(failure.message.contains("Nothing was charged."), "{}", failure.message);
         }
     }
 

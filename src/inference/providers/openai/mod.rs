@@ -127,7 +127,7 @@ impl Provider for OpenAi {
         let prepared = request::prepare(work, terms.upstream, terms.seeds, &self.app.pictures).await?;
         let call = Call {
             method: Method::Post,
-            url: self.address(prepared.path).map_err(|_| answer::unreadable(whose, "its address is none"))?,
+            url: self.address(prepared.path).map_err(|_| unaddressed(whose))?,
             bearer: self.key(),
             body: prepared.body,
             limit: self.limit(),
@@ -150,6 +150,11 @@ impl Provider for OpenAi {
         }
         Ok(Answer { images, billed: Billed::AsPriced })
     }
+}
+
+fn unaddressed(whose: Whose<'_>) -> Failure {
+    let message = format!("{} was not asked, because its address is none. Nothing was charged.", whose.title);
+    Failure::failed("provider.not_allowed", message, false)
 }
 
 /// Something of our own was away before anything was sent.
