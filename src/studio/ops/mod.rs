@@ -234,6 +234,8 @@ pub fn again(old: &Generation) -> NewGeneration {
     }
 }
 
+/// As much as a price may be. A slip must not use up what can be counted: a charge is never taken back.
+const MOST_CHARGED: Micros = Micros(1_000_000_000_000);
 /// Bytes of the reason for an administrator's act.
 const LONGEST_REASON: usize = 2000;
 
@@ -258,7 +260,7 @@ pub async fn resolve(
             check_charge(&generation, charged)?;
             let fault = GenerationFault {
                 code: "provider.lost".to_owned(),
-                message: "The provider's answer was lost. An administrator looked into it and closed it.".to_owned(),
+                message: "The provider's answer was lost. An owner looked into it and closed it.".to_owned(),
                 retryable: true,
             };
             let act = Act::done("generations.resolve")
@@ -278,6 +280,10 @@ fn check_charge(generation: &Generation, charged: Money) -> Result<(), Invalid> 
     }
     if charged.micros < Micros::ZERO {
         return Err(Invalid::field("charged.micros", "out_of_range", "A charge cannot be below zero."));
+    }
+    if charged.micros > generation.held.max(MOST_CHARGED) {
+        let message = format!("A generation is charged at most 1,000,000 {}. Check the amount.", generation.currency);
+        return Err(Invalid::field("charged.micros", "out_of_range", message));
     }
     Ok(())
 }
