@@ -117,8 +117,8 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::DecodePicture(decoder) => Ok(decoder::decode(&decoder)),
         Verb::Up(up) => {
             // Before there is a second thread: privileges belong to each thread of its own.
-            supervisor::drop_root(&up.data)?;
-            wait_for(up::up(up))
+            let user = supervisor::drop_root(&up.data)?;
+            wait_for(up::up(up, user))
         }
         Verb::Serve(serve) => wait_for(serve::serve(serve)),
         Verb::Token(token::Token::Create(create)) => wait_for(token::create(create)),

@@ -29,7 +29,7 @@ use crate::{
         tls,
     },
     base::clock::Clock,
-    config::{Bundled, Config, bundled, load},
+    config::{Bundled, Config, bundled, load, port},
     organisation::{self, model::FirstPassword},
     platform::{
         Platform,
@@ -53,7 +53,7 @@ pub(super) struct Up {
     /// Where everything is kept; made when it is not there.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// The port of the pages and the API; chosen once and kept when not given. 0: any that is free.
+    /// The port of the pages and the API; server.port when not given, and else chosen once and kept. 0: any that is free.
     #[arg(long, value_name = "N")]
     port: Option<u16>,
     /// Which store keeps the objects, minio or versitygw; chosen when the directory is made. minio when not given.
@@ -71,13 +71,21 @@ struct Taken {
     kept: Kept,
     listener: TcpListener,
     config: Config,
-    /// Where the authority is, when it is ours.
-    authority: Option<PathBuf>,
+    ours: Ours,
 }
 
-pub(super) async fn up(up: Up) -> anyhow::Result<ExitCode> {
+/// What the greeting tells beside what is ready.
+struct Ours {
+    /// Where the authority is, when it is ours.
+    authority: Option<PathBuf>,
+    /// Whom it became, when root started it.
+    user: Option<String>,
+}
+
+/// `user` is whom this process became, if root started it.
+pub(super) async fn up(up: Up, user: Option<String>) -> anyhow::Result<ExitCode> {
     let stop = stop::on_signal(true)?;
-    let Taken { _directory, kept, listener, config, authority } = take(&up)?;
+    let Taken { _directory, kept, listener, config, ours } = take(&up, user)?;
     logs::start(&config.telemetry)?;
     let notices = Notices::default();
     let tree = match Tree::start(&kept, &config, notices.clone(), &stop).await {
@@ -85,9 +93,8 @@ pub(super) async fn up(up: Up) -> anyhow::Result<ExitCode> {
         Err(_) if stop.is_cancelled() => return Ok(ExitCode::SUCCESS),
         started => started?,
     };
-    let serving =
-        Box::pin(serve(config, notices, &kept, tree.pids.clone(), listener, authority.as_deref(), stop.clone()));
-    let renewing = renew(authority.as_deref(), &stop);
+    let serving = Box::pin(serve(config, notices, &kept, tree.pids.clone(), listener, &ours, stop.clone()));
+    let renewing = renew(ours.authority.as_deref(), &stop);
     let served = tokio::select! {
         served = serving => served,
         () = renewing => Ok(()),
@@ -98,15 +105,17 @@ pub(super) async fn up(up: Up) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn take(up: &Up) -> anyhow::Result<Taken> {
+fn take(up: &Up, user: Option<String>) -> anyhow::Result<Taken> {
     let directory = Directory::open(&up.data)?;
-    let listener = directory.listen(up.port)?;
     // In a terminal beside its greeting: only what somebody should look at, in words for people.
     let mut sources =
         of_process(own_file(directory.path())).preset("telemetry.format", "pretty").preset("telemetry.log", "warn");
     if let Some(store) = up.store {
         sources = sources.flag("storage.bundled", store.as_str());
     }
+    // Also where the command line names another one: what is set must be right.
+    let set = port(&sources)?;
+    let listener = directory.listen(up.port.or(set))?;
     let kept = directory.keep(listener.local_addr()?.port(), bundled(&sources)?)?;
     let mut sources = kept.flags(sources)?;
     let mut authority = None;
@@ -119,7 +128,7 @@ fn take(up: &Up) -> anyhow::Result<Taken> {
     }
     let config = load(&sources)?;
     tls::Certificates::load(&config.tls)?;
-    Ok(Taken { _directory: directory, kept, listener, config, authority })
+    Ok(Taken { _directory: directory, kept, listener, config, ours: Ours { authority, user } })
 }
 
 /// Keeps the certificate of our own authority young. The server reads it again by itself.
@@ -143,7 +152,7 @@ async fn serve(
     kept: &Kept,
     pids: watch::Receiver<Pids>,
     listener: TcpListener,
-    authority: Option<&Path>,
+    ours: &Ours,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let metrics = serve::measure(&config.telemetry)?;
@@ -159,8 +168,8 @@ async fn serve(
         () = stop.cancelled() => return Ok(()),
     };
     let mut ready = ready(&platform, kept, pids.borrow().clone(), first).await?;
-    ready.ca = authority.map(|directory| directory.join("ca.pem"));
-    let announcing = announce(&platform, ready, kept, pids, &stop);
+    ready.ca = ours.authority.as_ref().map(|directory| directory.join("ca.pem"));
+    let announcing = announce(&platform, ready, kept, ours.user.as_deref(), pids, &stop);
     let serving = serve::run(platform.clone(), Roles::ALL, listener, metrics, stop.clone());
     let ((), served) = tokio::join!(announcing, serving);
     served
@@ -189,6 +198,7 @@ async fn announce(
     platform: &Platform,
     mut ready: Ready,
     kept: &Kept,
+    user: Option<&str>,
     mut pids: watch::Receiver<Pids>,
     stop: &CancellationToken,
 ) {
@@ -203,7 +213,7 @@ async fn announce(
             tracing::error!(%error, "ready.json cannot be written");
         }
         if !said {
-            out::say(&greeting(&ready, kept.path()));
+            out::say(&greeting(&ready, kept.path(), user));
             said = true;
         }
         tokio::select! {
@@ -252,7 +262,7 @@ async fn password_chosen(platform: &Platform) {
     }
 }
 
-fn greeting(ready: &Ready, data: &Path) -> String {
+fn greeting(ready: &Ready, data: &Path, user: Option<&str>) -> String {
     let mut lines = vec![
         format!("Renderkeep {} is ready.", ready.version),
         String::new(),
@@ -271,6 +281,9 @@ fn greeting(ready: &Ready, data: &Path) -> String {
         lines.push("  TLS                Off, and it was on before: add --tls to speak it again.".to_owned());
     }
     lines.push(format!("  Data               {}", data.display()));
+    if let Some(user) = user {
+        lines.push(format!("  Runs as            {user}"));
+    }
     lines.push(String::new());
     lines.push("Stop it with Ctrl-C.".to_owned());
     lines.join("\n")

@@ -6,7 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ::config::{ConfigBuilder, File, FileFormat, Value, ValueKind, builder::DefaultState};
+use ::config::{ConfigBuilder, ConfigError, File, FileFormat, Value, ValueKind, builder::DefaultState};
+use serde::de::DeserializeOwned;
 use toml::{Table, Value as Toml};
 
 use super::{
@@ -45,25 +46,82 @@ impl Sources {
         self.flags.push((key, value.into()));
         self
     }
+
+    /// Whether nobody set anything: there is no file, and no variable of ours.
+    pub fn is_empty(&self) -> bool {
+        self.file.is_none() && !self.environment.iter().any(|(name, _)| name.starts_with(PREFIX))
+    }
 }
 
 /// The checked configuration, or everything that is wrong with it.
 pub fn load(sources: &Sources) -> Result<Config, Faults> {
-    let config = deserialize(merge(sources)?)?;
+    let mut layers = layers(sources)?;
+    let config = deserialize(over_each_other(&layers)?)?;
     check(&config)?;
-    Ok(config)
+    // Each once on top: a value that another one overrides must be of its kind too, or it comes to light when that one
+    // goes. Whether values fit each other counts only as they are used.
+    let mut hidden = Vec::new();
+    for _ in 1..layers.len() {
+        layers.rotate_left(1);
+        if let Err(Faults(found)) = over_each_other(&layers).and_then(deserialize) {
+            hidden.extend(found);
+        }
+    }
+    hidden.sort();
+    hidden.dedup();
+    Faults::none_or(hidden, config)
 }
 
 /// The store that is asked for, read before the rest because the rest follows from it.
 pub fn bundled(sources: &Sources) -> Result<Option<Bundled>, Faults> {
-    match merge(sources)?.get::<Bundled>("storage.bundled") {
-        Err(::config::ConfigError::NotFound(_)) => Ok(None),
-        found => found.map(Some).map_err(crate_fault),
+    asked(sources, "storage.bundled")
+}
+
+/// The port that is asked for; the same.
+pub fn port(sources: &Sources) -> Result<Option<u16>, Faults> {
+    asked(sources, "server.port")
+}
+
+/// None when it is left to the default.
+fn asked<T: DeserializeOwned>(sources: &Sources, key: &str) -> Result<Option<T>, Faults> {
+    for layer in layers(sources)?.iter().rev() {
+        match layer.get::<T>(key) {
+            Err(ConfigError::NotFound(_)) => {}
+            found => return found.map(Some).map_err(crate_fault),
+        }
     }
+    Ok(None)
 }
 
 /// All sources over each other, before anything is made of them.
 pub(super) fn merge(sources: &Sources) -> Result<::config::Config, Faults> {
+    over_each_other(&layers(sources)?)
+}
+
+/// What each source says, the weakest first.
+fn layers(sources: &Sources) -> Result<Vec<::config::Config>, Faults> {
+    let mut file = ::config::Config::builder();
+    if let Some(path) = &sources.file {
+        let text = toml::to_string(&read_file(path)?).map_err(|error| Faults::one(error.to_string()))?;
+        file = file.add_source(File::from_str(&text, FileFormat::Toml));
+    }
+    Ok(vec![
+        layer(typed(&sources.presets))?,
+        file.build().map_err(crate_fault)?,
+        layer(environment(&sources.environment)?)?,
+        layer(typed(&sources.flags))?,
+    ])
+}
+
+fn layer(settings: Vec<(String, Value)>) -> Result<::config::Config, Faults> {
+    let mut builder = ::config::Config::builder();
+    for (key, value) in settings {
+        builder = builder.set_override(key, value).map_err(crate_fault)?;
+    }
+    builder.build().map_err(crate_fault)
+}
+
+fn over_each_other(layers: &[::config::Config]) -> Result<::config::Config, Faults> {
     let mut builder = ::config::Config::builder();
     for section in plain_sections() {
         if section.keys.iter().all(|key| matches!(key.preset, Preset::Optional(_))) {
@@ -74,15 +132,8 @@ pub(super) fn merge(sources: &Sources) -> Result<::config::Config, Faults> {
             builder = with_default(builder, section, key)?;
         }
     }
-    for (key, value) in typed(&sources.presets) {
-        builder = builder.set_default(key, value).map_err(crate_fault)?;
-    }
-    if let Some(path) = &sources.file {
-        let text = toml::to_string(&read_file(path)?).map_err(|error| Faults::one(error.to_string()))?;
-        builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
-    }
-    for (key, value) in environment(&sources.environment)?.into_iter().chain(typed(&sources.flags)) {
-        builder = builder.set_override(key, value).map_err(crate_fault)?;
+    for layer in layers {
+        builder = builder.add_source(layer.clone());
     }
     builder.build().map_err(crate_fault)
 }
@@ -123,14 +174,38 @@ fn variable(name: &str) -> String {
     format!("{PREFIX}{}", name.replace('.', "__").to_uppercase())
 }
 
-fn crate_fault(error: ::config::ConfigError) -> Faults {
+fn crate_fault(error: ConfigError) -> Faults {
     Faults::one(match error {
-        ::config::ConfigError::At { error, key: Some(key), .. } => format!("{key}: {error}."),
-        ::config::ConfigError::Type { key: Some(key), expected, unexpected, .. } => {
-            format!("{key} must be {expected}, and is {unexpected}.")
+        ConfigError::At { error, key: Some(key), .. } => format!("{key}: {error}."),
+        ConfigError::Type { key: Some(key), expected, unexpected, .. } => {
+            format!("{key} must be {}, and is {}.", wanted(expected), found(&unexpected.to_string()))
         }
         other => format!("{other}."),
     })
+}
+
+/// The crate speaks of its own types.
+fn wanted(expected: &str) -> &str {
+    match expected {
+        "an integer" => "a whole number",
+        "an unsigned 64 bit or less integer" => "a whole number that is not negative",
+        "an unsigned 16 bit integer" => "a whole number from 0 to 65535",
+        "an unsigned 32 bit integer" => "a whole number from 0 to 4294967295",
+        "a boolean" => "true or false",
+        "a string" => "text",
+        "an array" => "a list",
+        "a map" => "a table",
+        other => other,
+    }
+}
+
+/// It names the type before the value: "64-bit integer `-5`".
+fn found(unexpected: &str) -> &str {
+    match unexpected {
+        "sequence" => "a list",
+        "map" => "a table",
+        other => other.strip_prefix("string ").or_else(|| other.split('`').nth(1)).unwrap_or(other),
+    }
 }
 
 fn typed(settings: &[(&'static str, String)]) -> Vec<(String, Value)> {
@@ -143,15 +218,32 @@ fn known(name: &str) -> Option<&'static Key> {
     find(section)?.key(key)
 }
 
-/// Text from outside the file; the `config` crate turns it into numbers and flags where those are wanted.
+/// Text from outside the file; it stays text where it is not what is wanted.
 fn value(kind: Kind, text: &str) -> Value {
     let list = || text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let as_text = || ValueKind::String(text.to_owned());
     let kind = match kind {
         Kind::List => ValueKind::Array(list().map(Value::from).collect()),
         Kind::Tables => ValueKind::Array(Vec::new()),
-        Kind::Text | Kind::Number | Kind::Flag | Kind::Secret => ValueKind::String(text.to_owned()),
+        Kind::Number => text.trim().parse().map_or_else(|_| as_text(), ValueKind::I64),
+        Kind::Flag => match text.trim().to_lowercase().as_str() {
+            "true" | "on" | "yes" | "1" => ValueKind::Boolean(true),
+            "false" | "off" | "no" | "0" => ValueKind::Boolean(false),
+            _ => as_text(),
+        },
+        Kind::Text | Kind::Secret => as_text(),
     };
     Value::new(None, kind)
+}
+
+/// In words of people.
+fn name_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Number => "a whole number",
+        Kind::Flag => "true or false",
+        Kind::Text | Kind::Secret => "text",
+        Kind::List | Kind::Tables => "a list",
+    }
 }
 
 // The environment
@@ -183,7 +275,11 @@ fn from_environment(variable: &str, text: &str) -> Result<(String, Value), Strin
             Err(format!("{variable} cannot be set in the environment. Set {name} in the configuration file."))
         }
         Some(key) if plain_sections().any(|section| name.split('.').next() == Some(section.name)) => {
-            Ok((name, value(key.kind, text)))
+            let value = value(key.kind, text);
+            if matches!(key.kind, Kind::Number | Kind::Flag) && matches!(value.kind, ValueKind::String(_)) {
+                return Err(format!("{name} must be {}, and {variable} is {text:?}.", name_of(key.kind)));
+            }
+            Ok((name, value))
         }
         _ => {
             let names = plain_sections().flat_map(|section| names_in(section).map(move |key| (section.name, key)));
@@ -247,6 +343,9 @@ fn section_of_file(section: &'static Section, table: Table, faults: &mut Vec<Str
             (Some(key), _, _) if key.kind == Kind::Tables => {
                 Err(format!("{full} is a list of tables: write [[{full}]]."))
             }
+            (Some(key), _, value) if !fits(key.kind, &value) => {
+                Err(format!("{full} must be {}, and is {value}.", name_of(key.kind)))
+            }
             (Some(_), _, value) => Ok((name, value)),
             (None, None, _) => Err(unknown(&full, names_in(section).map(|key| format!("{}.{key}", section.name)))),
         };
@@ -260,6 +359,17 @@ fn section_of_file(section: &'static Section, table: Table, faults: &mut Vec<Str
         }
     }
     read
+}
+
+/// The crate would make a number of a flag, and a flag of a word.
+fn fits(kind: Kind, value: &Toml) -> bool {
+    match kind {
+        Kind::Number => value.is_integer(),
+        Kind::Flag => value.is_bool(),
+        Kind::List => value.is_array(),
+        // The crate says what is wrong with these, and no secret.
+        Kind::Text | Kind::Secret | Kind::Tables => true,
+    }
 }
 
 fn tables_of_file(full: &str, entries: Vec<Toml>, faults: &mut Vec<String>) -> Result<Vec<Toml>, String> {

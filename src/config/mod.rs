@@ -9,7 +9,7 @@ mod sections;
 
 pub use check::{TASKS, check};
 pub use example::{example, show};
-pub use load::{Sources, bundled, load};
+pub use load::{Sources, bundled, load, port};
 pub use sections::{
     Audit, Bundled, ConfiguredModel, ConfiguredProvider, Database, Egress, Inference, LogFormat, NextStorage,
     Organisation, Sandbox, SandboxLayer, Secrets, Server, Sessions, Storage, Supervisor, Telemetry, Tls,

@@ -142,7 +142,7 @@ impl Directory {
         &self.path
     }
 
-    /// The address to answer at, taken now: `port` when given, else the kept one, else the usual one if it is free. 0 is
+    /// The address to answer at, taken now: `port` when it is set, else the kept one, else the usual one if it is free. 0 is
     /// the kept one or any.
     pub fn listen(&self, port: Option<u16>) -> Result<TcpListener, Refusal> {
         let kept = read::<Ports>(&self.path.join("ports.json"))?.map(|ports| ports.http);
@@ -160,6 +160,7 @@ impl Directory {
         let file = self.path.join("ports.json");
         let old = read::<Ports>(&file)?;
         let mut ports = Ports { http, stores: old.as_ref().map(|old| old.stores.clone()).unwrap_or_default() };
+        self.refuse_lost(&ports, stores)?;
         for kind in stores.all() {
             make_store(&self.path, &mut ports, kind)?;
         }
@@ -168,6 +169,22 @@ impl Directory {
         }
         self.make_secrets()?;
         Kept::read(&self.path)
+    }
+
+    /// A store that was made is not made anew beside the database: whoever mounts or moves the old one back must find its
+    /// place free.
+    fn refuse_lost(&self, ports: &Ports, stores: Stores) -> Result<(), Refusal> {
+        let founded = self.path.join("postgres").exists();
+        let lost = |kind: &Bundled| ports.stores.contains_key(kind) && !self.path.join(kind.as_str()).exists();
+        match stores.all().find(lost).filter(|_| founded) {
+            None => Ok(()),
+            Some(kind) => Err(Refusal::new(format!(
+                "The objects of {} lie in {kind}, and that store has no bucket {BUCKET}: its directory `{kind}` is \
+                 missing. Restore or mount it and start again; nothing was changed. To go on without what is lost, make \
+                 it by hand with a directory {BUCKET} in it: `renderkeep doctor` then names what is missing.",
+                self.path.display()
+            ))),
+        }
     }
 
     fn choose_store(&self, asked: Option<Bundled>) -> Result<Stores, Refusal> {
@@ -512,6 +529,21 @@ mod tests {
         fs::remove_file(dir.path().join("secrets/root_key")).unwrap();
         let refusal = directory.keep(4321, None).err().unwrap().to_string();
         assert!(refusal.contains("Restore its directory `secrets`"), "{refusal}");
+    }
+
+    #[test]
+    fn a_lost_store_is_not_made_anew_beside_a_database() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = Directory::open(dir.path()).unwrap();
+        directory.keep(4321, None).unwrap();
+        fs::remove_dir(dir.path().join("minio")).unwrap();
+        directory.keep(4321, None).unwrap();
+        fs::create_dir(dir.path().join("postgres")).unwrap();
+        directory.keep(4321, None).unwrap();
+        fs::remove_dir(dir.path().join("minio")).unwrap();
+        let refusal = directory.keep(4321, None).err().unwrap().to_string();
+        assert!(refusal.contains("its directory `minio` is missing"), "{refusal}");
+        assert!(!dir.path().join("minio").exists());
     }
 
     #[test]

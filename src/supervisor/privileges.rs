@@ -11,10 +11,10 @@ use nix::unistd::{Gid, Uid, User, geteuid, setgid, setgroups, setuid};
 
 use super::{Refusal, store, way};
 
-/// Does nothing for an ordinary user. Must be called while there is one thread only.
-pub fn drop_root(data: &Path) -> Result<(), Refusal> {
+/// Returns whom it became. Does nothing for an ordinary user. Must be called while there is one thread only.
+pub fn drop_root(data: &Path) -> Result<Option<String>, Refusal> {
     if !geteuid().is_root() {
-        return Ok(());
+        return Ok(None);
     }
     let user = choose(data)?;
     hand_over(data, &user)?;
@@ -34,7 +34,8 @@ pub fn drop_root(data: &Path) -> Result<(), Refusal> {
     };
     become_user().map_err(|errno| {
         Refusal::new(format!("It cannot become the user {}: {errno}. Start it as an ordinary user.", user.name))
-    })
+    })?;
+    Ok(Some(user.name))
 }
 
 struct Ordinary {
@@ -75,6 +76,12 @@ fn hand_over(data: &Path, user: &Ordinary) -> Result<(), Refusal> {
     match (belongs, empty) {
         (true, _) => Ok(()),
         (false, true) => chown(data, Some(user.uid.as_raw()), Some(user.gid.as_raw())).map_err(unusable),
+        (false, false) if !is_ours(data) => Err(Refusal::new(format!(
+            "Started by root, Renderkeep runs as the user {}, and {} belongs to somebody else, is not empty, and is no \
+             directory of `renderkeep up`. Name another one, which is empty or not there yet.",
+            user.name,
+            data.display()
+        ))),
         (false, false) => Err(Refusal::new(format!(
             "Started by root, Renderkeep runs as the user {name}, and {data} belongs to somebody else. Start it as the \
              user to whom it belongs, or give it away: chown -R {name}: {data}.",
@@ -82,4 +89,9 @@ fn hand_over(data: &Path, user: &Ordinary) -> Result<(), Refusal> {
             data = data.display()
         ))),
     }
+}
+
+/// Whoever mistypes a path must not be told to give it away.
+fn is_ours(data: &Path) -> bool {
+    ["ports.json", "secrets/root_key", "postgres/PG_VERSION"].iter().any(|name| data.join(name).exists())
 }

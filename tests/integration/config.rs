@@ -160,6 +160,37 @@ fn a_wrong_value_is_told_with_its_key() {
 }
 
 #[test]
+fn a_wrong_value_is_told_in_words_of_people() {
+    for (file, said) in [
+        ("[server]\nport = 70000\n", "server.port must be a whole number from 0 to 65535, and is 70000."),
+        ("[server]\nport = \"8080\"\n", "server.port must be a whole number, and is \"8080\"."),
+        ("[server]\nport = true\n", "server.port must be a whole number, and is true."),
+        ("[inference]\nat_once = -5\n", "inference.at_once must be a whole number that is not negative, and is -5."),
+        ("[inference]\nat_once = 1.5\n", "inference.at_once must be a whole number, and is 1.5."),
+        ("[inference]\ndemo_faults = \"yes\"\n", "inference.demo_faults must be true or false, and is \"yes\"."),
+        ("[sandbox]\nallow_missing = \"seccomp\"\n", "sandbox.allow_missing must be a list, and is \"seccomp\"."),
+    ] {
+        assert_eq!(given(file).faults(), [said]);
+    }
+    let variable = given("").variable("RENDERKEEP__SERVER__PORT", "yes").faults();
+    assert_eq!(variable, ["server.port must be a whole number, and RENDERKEEP__SERVER__PORT is \"yes\"."]);
+}
+
+#[test]
+fn a_wrong_value_is_found_where_another_one_overrides_it() {
+    let port = |text: &str| given(text).variable("RENDERKEEP__SERVER__PORT", "81");
+    assert_eq!(port("[server]\nport = 82\n").load().unwrap().server.port, 81);
+    let file = port("[server]\nport = 70000\nworkers = 0\n").faults();
+    assert_eq!(file, ["server.workers must be between 1 and 256."], "what is in force first");
+    let hidden = port("[server]\nport = 70000\n").faults();
+    assert_eq!(hidden, ["server.port must be a whole number from 0 to 65535, and is 70000."]);
+    // Whether values fit each other counts only as they are used.
+    let mut unused = given("").variable("RENDERKEEP__SERVER__WORKERS", "0");
+    unused.sources = unused.sources.flag("server.workers", "2");
+    assert_eq!(unused.load().unwrap().server.workers, 2);
+}
+
+#[test]
 fn providers_and_their_models_are_tables_with_defaults() {
     let file = r#"
 [[inference.providers]]

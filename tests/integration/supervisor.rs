@@ -193,6 +193,10 @@ async fn what_is_missing_is_said_and_not_made_anew() {
     fs::rename(&aside, data.join("postgres")).unwrap();
     fs::rename(data.join("minio"), &aside).unwrap();
     refused(&place.run(&["up"], &[]), "that store has no bucket");
+    assert!(!data.join("minio").exists(), "the old one finds its place free");
+    fs::create_dir(data.join("minio")).unwrap();
+    place.hand_over_file(&data.join("minio"));
+    refused(&place.run(&["up"], &[]), "that store has no bucket");
     assert!(!data.join("minio/renderkeep").exists());
     fs::remove_dir_all(data.join("minio")).unwrap();
     fs::rename(&aside, data.join("minio")).unwrap();
@@ -229,6 +233,45 @@ fn a_port_in_use_is_said_before_anything_is_made() {
     let output = place.run(&["up", "--port", &port.to_string()], &[]);
     refused(&output, &format!("Port {port} on 127.0.0.1 is in use by another program"));
     assert!(!place.path().join("postgres").exists() && !place.path().join("ports.json").exists());
+}
+
+/// Defaults, what is kept, file, environment, command line.
+#[test]
+fn the_port_is_the_one_that_is_set_last() {
+    let taken = [0; 3].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [file, variable, flag] = taken.each_ref().map(|listener| listener.local_addr().unwrap().port().to_string());
+    let place = Place::new();
+    place.configure(&format!("[server]\nport = {file}\n"));
+    fs::write(place.path().join("ports.json"), r#"{"http": 1}"#).unwrap();
+    place.hand_over();
+    let set = [("RENDERKEEP__SERVER__PORT", variable.as_str())];
+    refused(&place.run(&["up"], &[]), &format!("Port {file} on"));
+    refused(&place.run(&["up"], &set), &format!("Port {variable} on"));
+    refused(&place.run(&["up", "--port", &flag], &set), &format!("Port {flag} on"));
+    let wrong = [("RENDERKEEP__SERVER__PORT", "abc")];
+    let said = "server.port must be a whole number, and RENDERKEEP__SERVER__PORT is \"abc\".";
+    refused(&place.run(&["up"], &wrong), said);
+    place.configure("[server]\nport = 70000\n");
+    refused(&place.run(&["up", "--port", &flag], &[]), "server.port must be a whole number from 0 to 65535");
+    assert!(!place.path().join("postgres").exists());
+}
+
+/// Whoever mistypes a path as root must not be told to give it away.
+#[test]
+fn a_directory_of_others_is_not_asked_for() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let place = Place::new();
+    fs::create_dir(place.path()).unwrap();
+    fs::write(place.path().join("letter"), "dear").unwrap();
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let told = place.run(&["up"], &[]);
+    refused(&told, "no directory of `renderkeep up`");
+    assert!(!String::from_utf8_lossy(&told.stderr).contains("chown"));
+    fs::write(place.path().join("ports.json"), "{}").unwrap();
+    refused(&place.run(&["up"], &[]), "chown -R ");
+    assert_eq!(fs::metadata(place.path()).unwrap().uid(), 0);
 }
 
 #[test]
