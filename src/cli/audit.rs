@@ -142,7 +142,10 @@ fn for_people(verdict: &Verdict) -> String {
         ));
     }
     if verdict.unreadable_lines > 0 {
-        lines.push(format!("      {} lines of the file are no checkpoints.", verdict.unreadable_lines));
+        lines.push(match verdict.unreadable_lines {
+            1 => "      1 line of the file is no checkpoint.".to_owned(),
+            many => format!("      {many} lines of the file are no checkpoints."),
+        });
     }
     lines.join("\n")
 }

@@ -62,6 +62,11 @@ impl Place {
         Ok(load(&self.sources()?)?)
     }
 
+    /// Whether there is an installation to speak of: something named, the usual file, or variables of ours.
+    pub fn is_known(&self) -> bool {
+        self.data.is_some() || !Sources::of_process(file_or_usual(self.config.clone())).is_empty()
+    }
+
     /// The directory of `up`, if it is about one.
     pub fn data(&self) -> Option<&Path> {
         self.data.as_deref()

@@ -1,9 +1,10 @@
 //! `renderkeep storage`: whether every object is there, and the way from one store to another.
 
-use std::{process::ExitCode, time::Duration};
+use std::{collections::HashMap, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 use url::Url;
 
 use super::{
@@ -11,8 +12,12 @@ use super::{
     place::Place,
 };
 use crate::{
-    base::ctx::Ctx,
+    base::{
+        ctx::Ctx,
+        ids::{AssetId, ObjectId, PersonId},
+    },
     config::{self, Bundled},
+    library,
     platform::{
         Platform, crash,
         storage::{
@@ -28,6 +33,8 @@ use crate::{
 
 /// How long `up` may take to start the store that objects are to move to.
 const START_WITHIN: Duration = Duration::from_secs(60);
+const STOPPED: &str = "The move stopped before its end. What has moved is there, the rest is where it was, and all of it is \
+                       readable. Call this again, and it goes on.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Storage {
@@ -81,16 +88,44 @@ async fn verify(verify: Verify) -> anyhow::Result<ExitCode> {
     };
     let report = verify::verify(&platform.storage, &platform.db, &ctx.clock, &mut progress).await?;
     drop(line);
-    out::say(&if verify.json { serde_json::to_string_pretty(&report)? } else { for_people(&report) });
+    let pictures = pictures(&platform, &report.findings).await?;
+    out::say(&if verify.json { for_programs(&report, &pictures)? } else { for_people(&report, &pictures) });
     Ok(if report.good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn for_people(report: &Report) -> String {
-    let mark = if report.good { "good" } else { "BAD " };
+/// The picture that an object is a part of, and whose it is.
+type Pictures = HashMap<ObjectId, (AssetId, PersonId)>;
+
+async fn pictures(platform: &Platform, findings: &[Finding]) -> anyhow::Result<Pictures> {
+    let objects: Vec<ObjectId> = findings.iter().filter_map(|finding| finding.object).collect();
+    Ok(library::checks::assets_of(&mut *platform.db.read().await?, &objects).await?)
+}
+
+fn for_programs(report: &Report, pictures: &Pictures) -> anyhow::Result<String> {
+    let mut report = serde_json::to_value(report)?;
+    for finding in report.get_mut("findings").and_then(Value::as_array_mut).into_iter().flatten() {
+        let object = finding.get("object").and_then(Value::as_str).and_then(|id| id.parse().ok());
+        let (asset, person) = object.and_then(|id: ObjectId| pictures.get(&id).copied()).unzip();
+        if let Some(fields) = finding.as_object_mut() {
+            fields.insert("asset".to_owned(), json!(asset));
+            fields.insert("person".to_owned(), json!(person));
+        }
+    }
+    Ok(serde_json::to_string_pretty(&report)?)
+}
+
+fn for_people(report: &Report, pictures: &Pictures) -> String {
     let size = format::bytes(report.bytes);
-    let objects = counted(report.objects, "object", "objects");
-    let mut lines = vec![format!("{mark}  {objects}, {size}, opened and found as stored.")];
-    lines.extend(report.findings.iter().map(told));
+    let bad = report.findings.len() as u64 + report.left_off;
+    let mut lines = vec![match report.good {
+        true => format!("good  {}, {size}, opened and found as stored.", counted(report.objects, "object", "objects")),
+        false => format!(
+            "BAD   {bad} of {}; the other {} ({size}) were opened and are as stored.",
+            counted(report.objects + bad, "object", "objects"),
+            report.objects
+        ),
+    }];
+    lines.extend(told(&report.findings, pictures));
     if report.left_off > 0 {
         lines.push(format!("      {} more findings are not listed.", report.left_off));
     }
@@ -101,9 +136,13 @@ fn counted(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-fn told(finding: &Finding) -> String {
-    let object = finding.object.map_or_else(String::new, |id| id.to_string());
-    format!("BAD   {object} in {}: {} {}", finding.store, finding.finding, finding.advice)
+fn told(findings: &[Finding], pictures: &Pictures) -> impl Iterator<Item = String> {
+    findings.iter().map(|finding| {
+        let object = finding.object.map_or_else(String::new, |id| id.to_string());
+        let picture = finding.object.and_then(|id| pictures.get(&id));
+        let part = picture.map_or_else(String::new, |(asset, person)| format!(" (of {asset} of {person})"));
+        format!("BAD   {object}{part} in {}: {} {}", finding.store, finding.finding, finding.advice)
+    })
 }
 
 async fn copy(copy: Copy) -> anyhow::Result<ExitCode> {
@@ -122,13 +161,13 @@ async fn copy(copy: Copy) -> anyhow::Result<ExitCode> {
     };
     let mut moving = Move::to(&platform.storage, &platform.db, &ctx, to, &mut progress).await?;
     if current(&platform).await?.id != to {
-        moving.pass().await?;
+        moving.pass().await.context(STOPPED)?;
         moving.switch().await?;
     }
     if let (Some(kept), Some(kind)) = (kept.as_mut(), target.bundled) {
         kept.choose(kind)?;
     }
-    let moved = moving.finish().await?;
+    let moved = moving.finish().await.context(STOPPED)?;
     drop(line);
     out::say(&done(&platform, &copy.place, &storage::name_of(&target), &moved).await?);
     Ok(if moved.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -209,7 +248,7 @@ async fn done(platform: &Platform, place: &Place, name: &str, moved: &Moved) -> 
     let mut lines = vec![format!(
         "{objects}, {size}, moved to {name}, read back and compared. Every server reads and writes there now."
     )];
-    lines.extend(moved.findings.iter().map(told));
+    lines.extend(told(&moved.findings, &pictures(platform, &moved.findings).await?));
     for (name, copies) in left(platform).await? {
         let copies = counted(u64::try_from(copies).unwrap_or(0), "copy", "copies");
         lines.push(format!(
@@ -286,6 +325,6 @@ async fn empty_store(
     let (emptied, findings) = moving::empty(&platform.storage, &platform.db, ctx, store, &mut progress).await?;
     drop(line);
     lines.push(format!("{} deleted from {name}.", counted(emptied, "copy", "copies")));
-    lines.extend(findings.iter().map(told));
+    lines.extend(told(&findings, &pictures(platform, &findings).await?));
     Ok(findings)
 }

@@ -1,6 +1,6 @@
 //! `renderkeep token create`: an API token for a person, by whoever runs the machine.
 
-use std::process::ExitCode;
+use std::{num::IntErrorKind, process::ExitCode};
 
 use chrono::Duration;
 use clap::{Args, Subcommand};
@@ -13,6 +13,9 @@ use crate::{
     },
     base::{access::Scope, error::FieldFault},
 };
+
+/// Longer than this does not end in any calendar.
+const LONGEST: Duration = Duration::days(36_500);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Token {
@@ -58,16 +61,22 @@ fn scope(text: &str) -> Result<Scope, String> {
 fn term(text: &str) -> Result<Duration, String> {
     let wrong = || "It is a number and s, m, h or d, such as 90d.".to_owned();
     let unit = text.chars().last().ok_or_else(wrong)?;
-    let number: i64 = text.strip_suffix(unit).and_then(|number| number.parse().ok()).ok_or_else(wrong)?;
-    let term = match unit {
-        's' => Duration::try_seconds(number),
-        'm' => Duration::try_minutes(number),
-        'h' => Duration::try_hours(number),
-        'd' => Duration::try_days(number),
-        _ => None,
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        _ => return Err(wrong()),
     };
-    // Longer than this does not end in any calendar.
-    term.filter(|term| *term > Duration::zero() && term.num_days() <= 36_500).ok_or_else(wrong)
+    let number = match text.strip_suffix(unit).ok_or_else(wrong)?.parse::<i64>() {
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => i64::MAX,
+        number => number.map_err(|_| wrong())?,
+    };
+    match Duration::try_seconds(number.saturating_mul(seconds)) {
+        _ if number < 1 => Err("It must be at least 1s.".to_owned()),
+        Some(term) if term <= LONGEST => Ok(term),
+        _ => Err(format!("It is too far away; the most is {}d.", LONGEST.num_days())),
+    }
 }
 
 #[cfg(test)]
@@ -78,8 +87,16 @@ mod tests {
     fn terms_are_numbers_with_units() {
         assert_eq!(term("90d"), Ok(Duration::days(90)));
         assert_eq!(term("15m"), Ok(Duration::minutes(15)));
-        for wrong in ["", "d", "90", "-1d", "0s", "1w", "1.5h", "99999999999999d", "é"] {
-            assert!(term(wrong).is_err(), "{wrong}");
+        assert_eq!(term("36500d"), Ok(LONGEST));
+        let table = [
+            (&["", "d", "90", "1w", "1.5h", "é"][..], "such as 90d"),
+            (&["0d", "0s", "-1d"], "at least 1s"),
+            (&["36501d", "999999999999999d", "99999999999999999999d"], "the most is 36500d"),
+        ];
+        for (texts, said) in table {
+            for text in texts {
+                assert!(term(text).unwrap_err().contains(said), "{text}");
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::store::objects_after;
-pub use super::store::{SEALED, objects_in_use};
+pub use super::store::{SEALED, assets_of, objects_in_use};
 use crate::{
     base::{
         finding::{Finding, REPORT, Tally},

@@ -1,5 +1,7 @@
 //! The only file that names this room's tables. What a person asks is filtered by their grant.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use diesel::{pg::Pg, prelude::*};
 use diesel_async::RunQueryDsl;
@@ -418,4 +420,14 @@ pub async fn objects_in_use(conn: &mut Conn, ids: &[ObjectId]) -> Result<Vec<Obj
     );
     let query = query.bind::<diesel::sql_types::Array<diesel::sql_types::Uuid>, _>(ids);
     Ok(query.load::<InUse>(conn).await?.into_iter().map(|row| row.id.into()).collect())
+}
+
+/// The asset that each of these objects is a part of, and whose it is.
+pub async fn assets_of(conn: &mut Conn, ids: &[ObjectId]) -> Result<HashMap<ObjectId, (AssetId, PersonId)>, DbError> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    let whole = t::assets.filter(t::object_id.eq_any(&ids)).select((t::object_id, t::id, t::person_id));
+    let mut found: Vec<(Uuid, Uuid, Uuid)> = whole.load(conn).await?;
+    let small = s::asset_thumbnails.inner_join(t::assets).filter(s::object_id.eq_any(&ids));
+    found.extend(small.select((s::object_id, t::id, t::person_id)).load::<(Uuid, Uuid, Uuid)>(conn).await?);
+    Ok(found.into_iter().map(|(object, asset, person)| (object.into(), (asset.into(), person.into()))).collect())
 }

@@ -3,7 +3,8 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    io::{Seek, Write},
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
@@ -172,9 +173,11 @@ fn wrong_usage_is_status_2_and_names_what_is_nearest() {
 fn a_value_that_cannot_be_is_named_with_what_can() {
     let token = ["token", "create", "--data", "d", "--person"];
     let add = ["user", "add", "--data", "d", "--name", "Ida", "--mail"];
-    let table: [(&[&str], &[&str], &str); 5] = [
+    let table: [(&[&str], &[&str], &str); 7] = [
         (&token, &["a@example.org", "--scope", "all"], "It is one of read, write, admin, tokens."),
         (&token, &["a@example.org", "--expires", "90"], "such as 90d"),
+        (&token, &["a@example.org", "--expires", "0d"], "It must be at least 1s."),
+        (&token, &["a@example.org", "--expires", "999999999999999d"], "the most is 36500d."),
         (&token, &["nobody"], "--person"),
         (&add, &["nobody"], "--mail"),
         (&add, &["a@example.org", "--role", "king"], "It is one of "),
@@ -208,6 +211,14 @@ fn a_configuration_is_checked_fault_by_fault() {
         (SETTINGS.replace("postgres://", "mysql://"), "database.url must begin with postgres://."),
         (SETTINGS.replace("0707070707070707", ""), "secrets.root_key must be 64 hexadecimal digits."),
         (SETTINGS.replace("\"swordfish\"", "\"swordfish"), "is not TOML in line 7: "),
+        (
+            format!("{SETTINGS}[server]\nport = 70000\n"),
+            "server.port must be a whole number from 0 to 65535, and is 70000.",
+        ),
+        (
+            format!("{SETTINGS}[inference]\ndemo_faults = \"yes\"\n"),
+            "inference.demo_faults must be true or false, and is \"yes\".",
+        ),
     ];
     for (text, said) in table {
         let checked = File::new(&text).run("config check");
@@ -220,6 +231,17 @@ fn a_configuration_is_checked_fault_by_fault() {
     let arguments = ["config", "check", "--config", file.path.to_str().unwrap()];
     let variable = run_with(&arguments, &[("RENDERKEEP__SERVER__PROT", "1")]);
     assert!(variable.refused(1).contains("Did you mean RENDERKEEP__SERVER__PORT?"), "{}", variable.err);
+}
+
+#[test]
+fn what_is_shown_is_toml() {
+    let file = File::new(&format!("{SETTINGS}[inference]\ndemo_faults = true\n"));
+    let variables = [("RENDERKEEP__INFERENCE__DEMO", "no"), ("RENDERKEEP__SERVER__PORT", "9000")];
+    let shown = run_with(&["config", "show", "--config", file.path.to_str().unwrap()], &variables);
+    let shown: toml::Table = shown.done().parse().unwrap();
+    assert_eq!(shown["server"]["port"].as_integer(), Some(9000));
+    assert_eq!(shown["inference"]["demo"].as_bool(), Some(false));
+    assert_eq!(shown["inference"]["demo_faults"].as_bool(), Some(true));
 }
 
 #[test]
@@ -270,6 +292,9 @@ fn what_is_not_there_is_said_with_what_to_do() {
     for words in ["token create --person a@example.org", "user add --mail a@example.org --name Ida", "migrate"] {
         let complaint = file.run(words);
         assert!(complaint.refused(1).contains("The database cannot be reached."), "{words}: {}", complaint.err);
+    }
+    if !Path::new("/etc/renderkeep/config.toml").exists() {
+        assert!(run(&["doctor"]).refused(2).contains("Name what to look at: --data DIR"));
     }
     let report = file.run("doctor --json");
     assert_eq!(report.status, 1);
@@ -377,7 +402,8 @@ fn a_key_of_another_certificate_is_said_by_config_check() {
         let arguments: Vec<&str> = words.split(' ').chain(["--directory", directory.to_str().unwrap()]).collect();
         run(&arguments)
     };
-    assert!(ca("ca issue").refused(1).contains("Make one with: renderkeep ca init."));
+    let make = format!("renderkeep ca init --directory {} --name NAME", directory.display());
+    assert!(ca("ca issue").refused(1).contains(&make));
     assert!(ca("ca init --name render.example.org").done().contains("SHA-256      "));
     assert!(ca("ca show").done().contains("ca.pem"));
     assert!(ca("ca issue --name render.example.com").refused(1).contains("may not sign for render.example.com"));
@@ -417,6 +443,16 @@ async fn two_roles_are_enough_to_migrate_and_to_serve() {
     assert!(alone["advice"].as_str().unwrap().contains("database.owner_url"), "{alone}");
 }
 
+/// Checks an export with the program that docs/audit.md prints.
+fn as_the_page_says(lines: &str) -> Output {
+    let (_, program) = include_str!("../../docs/audit.md").split_once("```python\n").unwrap();
+    let (program, _) = program.split_once("```").unwrap();
+    let mut export = tempfile::tempfile().unwrap();
+    export.write_all(lines.as_bytes()).unwrap();
+    export.rewind().unwrap();
+    Command::new("python3").args(["-c", program]).stdin(export).output().unwrap()
+}
+
 #[tokio::test]
 async fn the_audit_log_is_checked_and_exported_from_the_command_line() {
     let (test, file) = founded().await;
@@ -425,6 +461,10 @@ async fn the_audit_log_is_checked_and_exported_from_the_command_line() {
     let lines = file.run("audit export --format jsonl").done().to_owned();
     let last: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
     assert_eq!((&last["action"], &last["actor_kind"]), (&"audit.export".into(), &"system".into()));
+    let checked = as_the_page_says(&lines);
+    assert!(checked.status.success(), "{checked:?}");
+    let changed = lines.replacen("\"done\"", "\"failed\"", 1);
+    assert!(changed != lines && !as_the_page_says(&changed).status.success());
     let csv = file.run("audit export --format csv").done().to_owned();
     assert_eq!(csv.lines().count(), lines.lines().count() + 2, "a head, and the export before it");
 

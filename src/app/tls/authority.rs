@@ -34,14 +34,17 @@ pub const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 pub enum AuthorityError {
     #[error("{0} holds an authority already. Use it, or choose another directory.")]
     Exists(PathBuf),
-    #[error("{0} holds no authority. Make one with: renderkeep ca init.")]
+    #[error("{0} holds no authority. Make one with: renderkeep ca init --directory {0} --name NAME.")]
     None(PathBuf),
     #[error("{0} cannot be used. Check the directory and its permissions.")]
     File(PathBuf, #[source] io::Error),
     #[error("{0} is no name of a host and no address.")]
     Name(String),
-    #[error("This authority may not sign for {0}. Make one that may: renderkeep ca init --name {0}.")]
-    NotPermitted(String),
+    #[error(
+        "The authority in {directory} may not sign for {name}. Make one that may, in another directory: renderkeep ca init \
+         --directory DIR --name {name}."
+    )]
+    NotPermitted { directory: PathBuf, name: String },
     #[error("The certificate could not be made. Check that the authority's files are whole.")]
     Make(#[from] rcgen::Error),
     #[error("{0} is damaged. Make a new authority in another directory.")]
@@ -151,7 +154,8 @@ impl Authority {
         for name in names {
             let server = ServerName::try_from(name.as_str()).map_err(|_| AuthorityError::Name(name.clone()))?;
             let believed = verifier.verify_server_cert(leaf, &[], &server, &[], now);
-            believed.map_err(|_| AuthorityError::NotPermitted(name.clone()))?;
+            believed
+                .map_err(|_| AuthorityError::NotPermitted { directory: self.directory.clone(), name: name.clone() })?;
         }
         Ok(())
     }

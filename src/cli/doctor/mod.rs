@@ -43,7 +43,14 @@ struct Report {
 
 pub(super) async fn doctor(doctor: Doctor) -> anyhow::Result<ExitCode> {
     let place = Place::from(doctor.place);
-    let findings = match place.load() {
+    if !place.is_known() {
+        out::complain(&anyhow::anyhow!(
+            "There is no /etc/renderkeep/config.toml and no setting in the environment. Name what to look at: --data DIR of \
+             `renderkeep up`, or --config FILE."
+        ));
+        return Ok(ExitCode::from(2));
+    }
+    let mut findings = match place.load() {
         Ok(config) => examine(&place, config).await,
         Err(error) => vec![Finding::problem(
             "configuration.invalid",
@@ -51,6 +58,9 @@ pub(super) async fn doctor(doctor: Doctor) -> anyhow::Result<ExitCode> {
             "Correct what it names; `renderkeep config example` shows a complete file.",
         )],
     };
+    for finding in &mut findings {
+        finding.found = sentence(&finding.found);
+    }
     let good = findings.iter().all(|finding| finding.severity < Severity::Problem);
     let report = Report { version: VERSION, good, findings };
     out::say(&if doctor.json { serde_json::to_string_pretty(&report)? } else { for_people(&report) });
@@ -66,6 +76,12 @@ async fn examine(place: &Place, config: Config) -> Vec<Finding> {
     findings.push(machine::attested(&config));
     findings.extend(Box::pin(parts::look(place, config)).await);
     findings
+}
+
+/// Causes are joined with colons, also those that are sentences.
+fn sentence(found: &str) -> String {
+    let joined = found.replace(".: ", ": ");
+    if joined.ends_with('.') { joined } else { format!("{joined}.") }
 }
 
 fn for_people(report: &Report) -> String {

@@ -243,7 +243,7 @@ async fn what_the_disk_of_the_store_has_lost_is_named_and_the_rest_moves() {
     let kept = Kept::read(&place.path()).unwrap();
     let config = config::load(&kept.flags(Sources::default()).unwrap()).unwrap();
     let platform = lifecycle::open_beside(config).await.unwrap();
-    let first = storage::list(&mut *platform.db.read().await.unwrap()).await.unwrap()[0].id;
+    let first = storage::list(&mut platform.db.read().await.unwrap()).await.unwrap()[0].id;
     assert_eq!(moving::only_in(&platform.db, first).await.unwrap(), 3, "all others have moved");
     drop(platform);
     stop(up);
