@@ -114,6 +114,12 @@ fn answered(reply: &Reply, wanted: &[String]) -> Probe {
                 wanted.len()
             )
         }
+        (KeyVerdict::Accepted, Some(_)) if missing.len() == wanted.len() => format!(
+            "It answers and takes the key, but lists none of the {} that are set up: {}. Nothing was made, nothing was \
+             charged.",
+            if wanted.len() == 1 { "models".to_owned() } else { format!("{} models", wanted.len()) },
+            missing.join(", ")
+        ),
         (KeyVerdict::Accepted, Some(_)) => format!(
             "The key is valid, {} of {} models found; it does not list {}. Nothing was made, nothing was charged.",
             wanted.len() - missing.len(),
@@ -127,7 +133,7 @@ fn answered(reply: &Reply, wanted: &[String]) -> Probe {
         (KeyVerdict::Unknown, _) => format!("It answers {}. Is the address right?", reply.status),
     };
     Probe {
-        ok: key == KeyVerdict::Accepted && models.is_some(),
+        ok: key == KeyVerdict::Accepted && models.is_some() && (wanted.is_empty() || missing.len() < wanted.len()),
         milliseconds: u64::try_from(reply.took.as_millis()).unwrap_or(u64::MAX),
         status: Some(reply.status),
         key,
@@ -153,5 +159,32 @@ fn unanswered(error: &EgressError) -> Probe {
         models: Vec::new(),
         missing: Vec::new(),
         message: format!("{error} Nothing was made, nothing was charged."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_lists_none_of_the_models_is_not_well() {
+        let reply = Reply {
+            status: 200,
+            content_type: None,
+            retry_after: None,
+            request_id: None,
+            body: br#"{"data": [{"id": "a"}]}"#.as_slice().into(),
+            took: Duration::ZERO,
+        };
+        let probe = |wanted: &[&str]| {
+            let wanted: Vec<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
+            let probe = answered(&reply, &wanted);
+            (probe.ok, probe.message)
+        };
+        assert!(probe(&[]).0 && probe(&["a"]).0);
+        let (ok, message) = probe(&["a", "b"]);
+        assert!(ok && message.contains("1 of 2 models found"), "{message}");
+        let (ok, message) = probe(&["b", "c"]);
+        assert!(!ok && message.contains("none of the 2 models that are set up: b, c."), "{message}");
     }
 }

@@ -113,6 +113,8 @@ pub async fn test_provider(
     let (tone, title) = match (probe.ok, probe.key, probe.status) {
         (true, ..) if probe.missing.is_empty() => (Tone::Ok, format!("Answered in {took}")),
         (true, ..) => (Tone::Warn, format!("Answered in {took}")),
+        // It lists models, and none of those that are set up.
+        (_, ops::KeyVerdict::Accepted, _) if !probe.models.is_empty() => (Tone::Warn, format!("Answered in {took}")),
         (_, ops::KeyVerdict::Refused, _) => (Tone::Bad, format!("The key was refused after {took}")),
         (_, _, Some(_)) => (Tone::Bad, format!("Answered in {took}, but not as expected")),
         (_, _, None) => (Tone::Bad, "No answer".to_owned()),
