@@ -149,7 +149,13 @@ fn scope(subject: Subject) -> CapScope {
 }
 
 fn row(desk: &Desk, subject: Subject, open: Option<Subject>) -> CapRow {
-    let limit = |period| desk.cap(subject, period).map_or_else(|| "–".to_owned(), |(cap, _)| show(cap.limit));
+    let limit = |period| match desk.cap(subject, period) {
+        Some((cap, Some(state))) if state.refilled.micros > Micros::ZERO => {
+            format!("{} + {} added", show(cap.limit), show(state.refilled))
+        }
+        Some((cap, _)) => show(cap.limit),
+        None => "–".to_owned(),
+    };
     let caps = desk.caps_of(subject);
     let tightest = caps.iter().filter_map(|(_, state)| state.as_ref()).max_by_key(|state| meter(state).per_mille);
     CapRow {
@@ -413,6 +419,16 @@ mod tests {
         assert_eq!((rows[2].note.as_str(), rows[2].open), ("does not refill", true));
         let used = rows[2].used.as_ref().unwrap();
         assert_eq!((used.meter.per_mille, used.left.as_str()), (1050, "−€0.50"));
+    }
+
+    #[test]
+    fn a_row_adds_up_after_a_refill() {
+        let (mut desk, person) = desk();
+        let (cap, state) = desk.caps.first_mut().unwrap();
+        let sums = Sums { refilled: Micros(20_000), ..Sums::default() };
+        *state = Some(CapState::new(cap, sums, desk.now.date_naive()).unwrap());
+        let row = row(&desk, person, None);
+        assert_eq!((row.total.as_str(), row.used.unwrap().left.as_str()), ("€10.00 + €0.02 added", "€10.02"));
     }
 
     #[test]

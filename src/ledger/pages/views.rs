@@ -79,7 +79,7 @@ pub struct CapRow {
     pub name: String,
     /// "84 people", "refills on 1 December"
     pub note: String,
-    /// "€20.00", or "–"
+    /// "€20.00", "€20.00 + €5.00 added", or "–"
     pub day: String,
     pub month: String,
     pub total: String,

@@ -12,10 +12,11 @@ use super::address;
 use crate::{
     accounts::ops as accounts,
     base::{
-        access::{StatementRead, StatementsRead},
+        access::{ModelsRead, StatementRead, StatementsRead},
         ids::PersonId,
         money::{Currency, Micros},
     },
+    inference::ops as inference,
     ledger::{
         ops::statement::{self as ledger, Counted},
         pages::statement_views::{PersonSpent, StatementPage, StatementRow, StatementsPage},
@@ -60,7 +61,14 @@ pub async fn statement_page(
     let lines = ledger::own_lines(app, &grant, month, &page).await?;
     let counted = ledger::own_counted(app, &grant, month).await?;
     let older = query.list(&app.keys, OWN, lines.clone()).next_cursor;
-    let made = made(app, &lines.items).await?;
+    let mut made = made(app, &lines.items).await?;
+    // A model that was removed since is named as programs name it.
+    let offers = inference::models(&guard.ctx, app, &guard.ctx.grant::<ModelsRead>()?).await?;
+    for (model, _) in made.values_mut() {
+        if let Some(offer) = offers.iter().find(|offer| offer.model.id == *model) {
+            model.clone_from(&offer.model.title);
+        }
+    }
     let money = money(app);
     let this = month.to_string();
     page::ok(&StatementPage {
