@@ -38,11 +38,11 @@ pub enum NotAnAmount {
     Shape,
     #[error("Write an amount of zero or more.")]
     Negative,
-    #[error("This amount is too large.")]
+    #[error("This amount is too large. The most is 9,223,372,036,854.")]
     TooLarge,
 }
 
-/// Reads `20`, `20.5` and `0.0025`: up to six decimals, a point and nothing between thousands.
+/// Reads `20`, `20.5`, `20,5` and `0.0025`: up to six decimals and nothing between thousands.
 impl std::str::FromStr for Micros {
     type Err = NotAnAmount;
 
@@ -52,9 +52,11 @@ impl std::str::FromStr for Micros {
             let no_amount = matches!(rest.parse::<Self>(), Err(NotAnAmount::Shape | NotAnAmount::Negative));
             return Err(if no_amount { NotAnAmount::Shape } else { NotAnAmount::Negative });
         }
-        let (units, decimals) = text.split_once('.').unwrap_or((text, "0"));
+        let (units, decimals) = text.split_once(['.', ',']).unwrap_or((text, "0"));
+        // `1,000` is a thousand to some people and one to others.
+        let thousands = units != "0" && decimals.len() == 3 && text.contains(',');
         let plain = |digits: &str| !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
-        if !plain(units) || !plain(decimals) || decimals.len() > 6 {
+        if !plain(units) || !plain(decimals) || decimals.len() > 6 || thousands {
             return Err(NotAnAmount::Shape);
         }
         let micros = format!("{units}{decimals:0<6}");
@@ -187,10 +189,26 @@ mod tests {
         assert_eq!(read("20"), Ok(20_000_000));
         assert_eq!(read(" 20.5 "), Ok(20_500_000));
         assert_eq!(read("0.0025"), Ok(2_500));
+        assert_eq!((read("0,15"), read("20,5"), read("0,015")), (Ok(150_000), Ok(20_500_000), Ok(15_000)));
         assert_eq!(read("9223372036854.775807"), Ok(i64::MAX));
         assert_eq!(read("9223372036854.775808"), Err(NotAnAmount::TooLarge));
         assert_eq!(read("-5"), Err(NotAnAmount::Negative));
-        for wrong in ["", ".", "5.", ".5", "1,000", "20,50", "1e3", "+5", "--5", "0.0000001", "twenty", "\u{663}"] {
+        for wrong in [
+            "",
+            ".",
+            "5.",
+            ".5",
+            "5,",
+            "1,000",
+            "1,000.5",
+            "1.000,5",
+            "1e3",
+            "+5",
+            "--5",
+            "0.0000001",
+            "twenty",
+            "\u{663}",
+        ] {
             assert_eq!(read(wrong), Err(NotAnAmount::Shape), "{wrong}");
         }
         for micros in [0, 1, 2_500, 20_000_000, i64::MAX] {

@@ -33,6 +33,7 @@ pub fn routes() -> Vec<Route> {
         post("/admin/people", people::add_person),
         post("/admin/people/{id}/one-time-password", people::give_one_time_password),
         get(unknown::UNKNOWN, unknown::unknown_page),
+        get("/admin/unknown/{id}", unknown::settle_again),
         post("/admin/unknown/{id}", unknown::settle),
         get("/admin/audit", audit::audit_page),
         get("/admin/audit/export", audit::export_audit),

@@ -12,7 +12,7 @@ use crate::{
         access::GenerationsResolve,
         error::{Fault, FieldFault, Invalid},
         ids::{GenerationId, PersonId},
-        money::{Currency, Micros, Money},
+        money::{Currency, Micros, Money, NotAnAmount},
         paging::{Page, PageRequest, USUAL},
     },
     console::pages::views::{Settlement, UnknownPage, UnknownRow},
@@ -131,7 +131,7 @@ async fn ask(
     };
     Ok(Some(Settlement {
         id: id.to_string(),
-        billed: typed.billing == Billing::Billed,
+        billing: field("billing", typed.billing.map_or("", Billing::word)),
         amount: field("charged.micros", &typed.amount),
         sure: if faults.iter().any(|fault| fault.code == ABOVE_HOLD) { typed.amount.clone() } else { String::new() },
         reason: field("reason", &typed.reason),
@@ -144,7 +144,9 @@ async fn ask(
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SettleForm {
-    billing: Billing,
+    /// Nothing is meant by leaving it out: it cannot be undone.
+    #[serde(default)]
+    billing: Option<Billing>,
     amount: String,
     reason: String,
     /// The amount, once it was asked about.
@@ -152,21 +154,32 @@ pub struct SettleForm {
     sure: String,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Billing {
-    #[default]
     Nothing,
     Billed,
 }
 
+impl Billing {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Billed => "billed",
+        }
+    }
+}
+
 impl SettleForm {
     fn charged(&self, currency: Currency) -> Result<Money, Invalid> {
+        let wrong = |fault: NotAnAmount| match fault {
+            NotAnAmount::TooLarge => Invalid::field("charged.micros", "out_of_range", "The most is 1,000,000."),
+            _ => Invalid::field("charged.micros", "malformed", "Write an amount such as 0.04, with up to six places."),
+        };
         let micros = match self.billing {
-            Billing::Nothing => Micros::ZERO,
-            Billing::Billed => self.amount.trim().parse().map_err(|_| {
-                Invalid::field("charged.micros", "malformed", "Write an amount such as 0.04, with up to six places.")
-            })?,
+            None => return Err(Invalid::field("billing", "required", "Say whether the provider billed it.")),
+            Some(Billing::Nothing) => Micros::ZERO,
+            Some(Billing::Billed) => self.amount.parse::<Micros>().map_err(wrong)?,
         };
         Ok(Money::new(micros, currency))
     }
@@ -219,6 +232,12 @@ pub async fn settle(
     let lost = studio::ops::lost(&mut *guard.app.db.read().await?, &guard.grant()?, &PageRequest::first(USUAL)).await?;
     let generations = rows(&guard, &lost).await?;
     page::html(StatusCode::UNPROCESSABLE_ENTITY, &view(frame, generations, Pager::default(), Some(ask)))
+}
+
+/// A form that was refused stays at the address that took it. Whoever comes back there gets the dialog anew.
+pub async fn settle_again(_guard: Guard<GenerationsResolve>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let id: GenerationId = path_id(&id)?;
+    Ok(page::see_other(&address(UNKNOWN, &[("settle", &id.to_string())])))
 }
 
 /// Of two who settle the same generation the first is heard.

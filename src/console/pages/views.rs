@@ -129,8 +129,8 @@ pub struct UnknownRow {
 pub struct Settlement {
     pub id: String,
     pub row: UnknownRow,
-    /// It was billed, and how much.
-    pub billed: bool,
+    /// `nothing` or `billed`; empty until somebody says so.
+    pub billing: Field,
     pub amount: Field,
     /// The amount that was asked about once: sent again, it is meant.
     pub sure: String,

@@ -156,6 +156,7 @@ async fn an_unknown_outcome_is_settled_on_its_page_once() {
     assert!(owner.get("/admin").await.says("3 generations without a known outcome"));
     let dialog = owner.get(&format!("/admin/unknown?settle={billed}")).await;
     assert!(dialog.says("Demo: never answers") && dialog.says("Settle this generation"), "{}", dialog.text());
+    assert!(!dialog.says("required checked"), "what cannot be undone is not chosen for anybody");
 
     let settle = async |id: &str, billing: &str, amount: &str, reason: &str| {
         let fields = [("billing", billing), ("amount", amount), ("reason", reason)];
@@ -169,6 +170,12 @@ async fn an_unknown_outcome_is_settled_on_its_page_once() {
             refused.status
         );
     }
+    let unsaid = owner.post(&format!("/admin/unknown/{billed}"), &[("amount", ""), ("reason", "invoice")]).await;
+    assert!(unsaid.status == 422 && unsaid.says("Say whether the provider billed it."), "{}", unsaid.text());
+    let huge = settle(&billed, "billed", "9999999999999", "invoice").await;
+    assert!(huge.status == 422 && huge.says("The most is 1,000,000."), "{}", huge.text());
+    let again = owner.get(&format!("/admin/unknown/{billed}")).await;
+    assert_eq!((again.status, again.location()), (303, Some(format!("/admin/unknown?settle={billed}").as_str())));
     // More than was set aside is asked about once.
     let above = settle(&billed, "billed", "5000", "invoice 7").await;
     assert!(above.status == 422 && above.says("€5,000.00 is more than the €0.02"), "{}", above.text());
@@ -176,7 +183,7 @@ async fn an_unknown_outcome_is_settled_on_its_page_once() {
     assert_eq!(owner.post(&format!("/admin/unknown/{billed}"), &other).await.status, 422, "meant was another amount");
     let sure = [("billing", "billed"), ("amount", "0.03"), ("reason", "invoice 8"), ("sure", "0.03")];
     assert_eq!(owner.post(&format!("/admin/unknown/{dear}"), &sure).await.location(), Some("/admin/unknown"));
-    assert_eq!(settle(&billed, "billed", "0.005", "invoice 7").await.location(), Some("/admin/unknown"));
+    assert_eq!(settle(&billed, "billed", "0,005", "invoice 7").await.location(), Some("/admin/unknown"));
     // What was typed before is not read when nothing was billed.
     assert_eq!(settle(&free, "nothing", "0.02", "they said so").await.location(), Some("/admin/unknown"));
     let charged = async |id: &str| program.wait(id).await["price"]["actual"]["micros"].clone();

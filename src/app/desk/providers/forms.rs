@@ -6,7 +6,7 @@ use crate::{
     base::{
         error::{FieldFault, Invalid},
         ids::ProviderId,
-        money::{Currency, Micros, Money},
+        money::{Currency, Micros, Money, NotAnAmount},
     },
     inference::{
         model::{Description, Model, Size, Task, Upstream},
@@ -119,7 +119,10 @@ impl ModelFields {
         if self.price.trim().is_empty() {
             return Ok(None);
         }
-        let wrong = |_| Invalid::field("price", "malformed", "Write an amount of zero or more, such as 0.04.");
+        let wrong = |fault: NotAnAmount| match fault {
+            NotAnAmount::TooLarge => Invalid::field("price", "out_of_range", "The most is 1,000,000."),
+            _ => Invalid::field("price", "malformed", "Write an amount of zero or more, such as 0.04."),
+        };
         let micros: Micros = self.price.parse().map_err(wrong)?;
         Ok(Some(NewPrice::PerImage(Money::new(micros, currency))))
     }
