@@ -139,10 +139,10 @@ pub fn line(cap: &CapState) -> CapLine {
     };
     CapLine {
         title: cap_title(cap),
-        text: if left < 0 {
-            format!("{} over {limit}", show(left.saturating_neg()))
-        } else {
-            format!("{} left of {limit}", show(left))
+        text: match left {
+            ..0 => format!("{} over {limit}", show(left.saturating_neg())),
+            0 => format!("{limit} is used up"),
+            _ => format!("{} left of {limit}", show(left)),
         },
         used: u16::try_from(share).unwrap_or(1000),
         note: cap_note(cap),

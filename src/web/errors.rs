@@ -41,16 +41,26 @@ pub struct ErrorPage {
 impl ErrorPage {
     /// 404, for hidden things too.
     pub fn not_found(frame: Frame, request_id: &str) -> Self {
-        let acts =
-            vec![Act::new("/library", "Open the library"), Act::new("/library?trashed=true", "Look in the trash")];
         Self {
-            acts: onwards(&frame, acts),
+            acts: onwards(&frame, vec![Act::new("/studio", "Back to the Studio")]),
             frame,
             status: 404,
             icon: "search",
             title: "This page is not here".into(),
-            text: "It may have been moved to the trash or deleted, or the address has a typing error. Nothing of yours is lost by looking.".into(),
+            text: "What it showed may have been removed, or the address has a typing error. Nothing was changed."
+                .into(),
             request_id: request_id.into(),
+        }
+    }
+
+    /// 404 in the library.
+    pub fn no_picture(frame: Frame, request_id: &str) -> Self {
+        let acts =
+            vec![Act::new("/library", "Open the library"), Act::new("/library?trashed=true", "Look in the trash")];
+        Self {
+            acts: onwards(&frame, acts),
+            text: "It may have been moved to the trash or deleted, or the address has a typing error. Nothing of yours is lost by looking.".into(),
+            ..Self::not_found(frame, request_id)
         }
     }
 
@@ -62,7 +72,9 @@ impl ErrorPage {
             status: 403,
             icon: "lock",
             title: "Your role does not reach here".into(),
-            text: "This part is for other roles in your organisation. Nothing was changed. An administrator can give you access.".into(),
+            text:
+                "This part is for other roles in your organisation. Nothing was changed. An owner can give you access."
+                    .into(),
             request_id: request_id.into(),
         }
     }
@@ -106,7 +118,7 @@ impl ErrorPage {
             frame,
             500,
             "Something went wrong here",
-            "The fault is ours and it is in the log under the number below. What you had made is safe. Try again; if it stays, tell your administrator the number.",
+            "The fault is ours and it is in the log under the number below. What you had made is safe. Try again; if it stays, tell the number to whoever runs this server.",
             request_id,
         )
     }
@@ -122,6 +134,7 @@ pub mod samples {
         let frame = |title: &str| Frame { person: "Mara Lindqvist".into(), ..Frame::outside(title, "", Theme::System) };
         let id = "req_01k9x7v3q8e5h9m2t4c6w1z0ab";
         vec![
+            ErrorPage::no_picture(frame("Not found"), id),
             ErrorPage::not_found(frame("Not found"), id),
             ErrorPage::forbidden(frame("No access"), id),
             ErrorPage::stale_form(frame("Form too old"), id),

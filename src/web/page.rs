@@ -87,6 +87,7 @@ fn error_page(problem: &Problem, id: &RequestId, request: &HttpRequest) -> HttpR
     let frame = Frame { title: problem.title().to_owned(), ..frame_of(request) };
     let id = id.as_str();
     let view = match (problem.kind, problem.code) {
+        (Kind::NotFound, _) if request.path().starts_with("/library/") => ErrorPage::no_picture(frame, id),
         (Kind::NotFound, _) => ErrorPage::not_found(frame, id),
         (_, "auth.cross_site") => ErrorPage::stale_form(frame, id),
         (Kind::Forbidden, _) => ErrorPage::forbidden(frame, id),

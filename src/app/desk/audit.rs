@@ -13,6 +13,7 @@ use crate::{
         access::AuditRead,
         error::{Invalid, NotFound},
         ids::{AuditId, PersonId},
+        money::Currency,
     },
     console::{
         http::audit as api,
@@ -21,7 +22,7 @@ use crate::{
     platform::audit::{self, Entry, Filter, attest, export},
     web::{
         extract::{Query, path_id},
-        format::{Chip, Pager, When},
+        format::{self, Chip, Pager, When},
         frame::Place,
         guard::Guard,
         page::{self, PageFrame},
@@ -119,7 +120,8 @@ pub async fn audit_page(
         true => None,
         false => Some(audit::find(&app.db, &grant, path_id(&look.open)?).await?.ok_or(NotFound)?),
     };
-    let log = Log { names: names(&guard, &entries.items, &actors, open.as_ref()).await?, look: &look, now };
+    let names = names(&guard, &entries.items, &actors, open.as_ref()).await?;
+    let log = Log { names, look: &look, now, currency: app.config.organisation.currency };
     let actions = audit::actions(&app.db, &grant).await?;
     let attested = attest::last(&mut *app.db.read().await?).await?;
     page::ok(&AuditPage {
@@ -183,6 +185,7 @@ struct Log<'a> {
     names: HashMap<PersonId, String>,
     look: &'a Look,
     now: DateTime<Utc>,
+    currency: Currency,
 }
 
 impl Log<'_> {
@@ -263,7 +266,7 @@ impl Log<'_> {
             reason: entry.reason.clone().unwrap_or_default(),
             at: When::new(entry.at, self.now),
             request: entry.request_id.clone(),
-            changes: changes(entry),
+            changes: changes(entry, self.currency),
             earlier: at(place.map(|place| place + 1)),
             later: at(place.and_then(|place| place.checked_sub(1))),
             back: self.look.opened(""),
@@ -293,18 +296,21 @@ fn end(entry: &Entry) -> Outcome {
     }
 }
 
-/// Fields that an act recorded with their value before it: `x` beside `x_before`.
-fn changes(entry: &Entry) -> Vec<Change> {
+/// Fields that an act recorded with their value before it: `x` beside `x_before`. `x_micros` is money.
+fn changes(entry: &Entry, currency: Currency) -> Vec<Change> {
     let Some(details) = entry.details.as_object() else { return Vec::new() };
-    let text = |value: Option<&serde_json::Value>| match value {
+    let text = |field: &str, value: Option<&serde_json::Value>| match value {
         None | Some(serde_json::Value::Null) => "none".to_owned(),
         Some(serde_json::Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
+        Some(other) => match other.as_i64().filter(|_| field.ends_with("_micros")) {
+            Some(micros) => format::money(micros, currency.as_str()),
+            None => other.to_string(),
+        },
     };
     let change = |(name, before): (&String, &serde_json::Value)| {
         let field = name.strip_suffix("_before")?;
-        let (before, after) = (text(Some(before)), text(details.get(field)));
-        Some(Change { field: words::plain(field), before, after })
+        let (before, after) = (text(field, Some(before)), text(field, details.get(field)));
+        Some(Change { field: words::plain(field.strip_suffix("_micros").unwrap_or(field)), before, after })
     };
     details.iter().filter_map(change).collect()
 }

@@ -92,7 +92,7 @@ pub struct CallRow {
     pub duration: String,
 }
 
-/// A generation as its short id; the content is not shown to administrators.
+/// A generation as its short id; the content is not shown to owners.
 #[derive(Clone, Debug)]
 pub struct GenerationLink {
     pub id: String,

@@ -98,7 +98,7 @@ impl Chart {
             bars: bars.collect(),
             lines: [top / 2, top]
                 .into_iter()
-                .map(|micros| (percent(100.0 - share(micros)), format::money(micros, currency)))
+                .map(|micros| (percent(100.0 - share(micros)), short(micros, currency)))
                 .collect(),
             ticks: ticks.collect(),
             table: days
@@ -120,14 +120,26 @@ fn percent(value: f64) -> String {
 
 // The next 2, 4 or 10 times a power of ten: half of it is a round number too.
 fn ceiling(micros: i64) -> i64 {
-    let mut power = 10_000;
+    let mut power: i64 = 10_000;
     loop {
-        for factor in [2, 4, 10] {
-            if power * factor >= micros || power > i64::MAX / 100 {
-                return power * factor;
+        for top in [2, 4, 10].map(|factor| power.saturating_mul(factor)) {
+            if top >= micros {
+                return top;
             }
         }
-        power *= 10;
+        power = power.saturating_mul(10);
+    }
+}
+
+/// An amount beside the grid, where there is little room: "€500.00", "€5 k", "€20 M".
+fn short(micros: i64, currency: &str) -> String {
+    let units = [(1_000_000_000_000, " tn"), (1_000_000_000, " bn"), (1_000_000, " M"), (1_000, " k")];
+    match units.into_iter().find(|(by, _)| micros / by >= 1_000_000) {
+        Some((by, unit)) => {
+            let hundredths = micros / by / 10_000 * 10_000;
+            format!("{}{unit}", format::money(hundredths, currency).trim_end_matches(".00"))
+        }
+        None => format::money(micros, currency),
     }
 }
 
@@ -246,7 +258,13 @@ mod tests {
         assert_eq!(ceiling(0), 20_000);
         assert_eq!(ceiling(7_900_000), 10_000_000);
         assert_eq!(ceiling(10_000_001), 20_000_000);
-        assert!(ceiling(i64::MAX) > 0);
+        assert_eq!(ceiling(i64::MAX), i64::MAX);
+    }
+
+    #[test]
+    fn amounts_beside_the_grid_stay_short() {
+        let shown = [50_000, 500_000_000, 5_000_000_000, 20_000_000_000_000, i64::MAX / 2].map(|at| short(at, "EUR"));
+        assert_eq!(shown, ["€0.05", "€500.00", "€5 k", "€20 M", "€4.61 tn"]);
     }
 
     #[test]

@@ -205,7 +205,9 @@ fn trouble(generation: &Generation) -> Option<Trouble> {
         }
         Some(Micros::ZERO) => "Nothing was charged. Your prompt is kept.".to_owned(),
         Some(actual) => format!("{} was charged, because the provider billed it.", show(generation.money(actual))),
-        None => format!("It is not sent again by itself. {held} stays set aside until an administrator has looked."),
+        // Their messages say already that the money stays set aside.
+        None if message.contains("set aside") => "It is not sent again by itself.".to_owned(),
+        None => format!("It is not sent again by itself. {held} stays set aside until an owner has looked."),
     };
     let text = if generation.state == State::Cancelled { cost } else { format!("{message} {cost}") };
     Some(Trouble { tone, title: title.to_owned(), text: text.trim().to_owned() })

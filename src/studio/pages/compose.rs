@@ -103,8 +103,8 @@ pub fn chosen<'a>(offers: &'a [Offer], model: &str) -> Option<&'a Offer> {
     offers.iter().find(wanted).or_else(|| offers.first())
 }
 
-/// The form without references and money, which need more than the catalog.
-pub fn composer(offers: &[Offer], typed: &Typed) -> Composer {
+/// The form without references and money, which need more than the catalog. `in_house`: where the chosen model runs.
+pub fn composer(offers: &[Offer], typed: &Typed, in_house: bool) -> Composer {
     let current = chosen(offers, &typed.model);
     Composer {
         prompt: typed.prompt.clone(),
@@ -117,9 +117,9 @@ pub fn composer(offers: &[Offer], typed: &Typed) -> Composer {
                 selected: current.is_some_and(|current| current.model.id == offer.model.id),
             })
             .collect(),
-        fields: current.map(|offer| fields(offer, typed)).unwrap_or_default(),
+        fields: current.map(|offer| fields(offer, typed, in_house)).unwrap_or_default(),
         error: if offers.is_empty() {
-            "No model can be used yet. An administrator adds one.".to_owned()
+            "No model can be used yet. An owner adds one.".to_owned()
         } else {
             String::new()
         },
@@ -135,17 +135,19 @@ fn label(offer: &Offer) -> String {
 }
 
 /// The part of the form that depends on the model.
-pub fn fields(offer: &Offer, typed: &Typed) -> Fields {
+pub fn fields(offer: &Offer, typed: &Typed, in_house: bool) -> Fields {
     let model = &offer.model;
     let size = typed.size.parse::<Size>().ok().filter(|size| model.sizes.contains(size));
     let size = size.unwrap_or_else(|| model.usual_size());
-    let out = offer.provider.kind != ProviderKind::Demo;
+    let title = &offer.provider.title;
     Fields {
-        leaves_house: out,
-        destination: if out {
-            format!("Leaves this server: prompt and references go to {}", offer.provider.title)
-        } else {
-            "Stays on this server. The demo painter is no model: it paints from the words and the seed".to_owned()
+        leaves_house: !in_house,
+        destination: match (offer.provider.kind, in_house) {
+            (ProviderKind::Demo, _) => {
+                "Stays on this server. The demo painter is no model: it paints from the words and the seed".to_owned()
+            }
+            (_, true) => format!("Stays in the house: prompt and references go to {title}"),
+            (_, false) => format!("Leaves the house: prompt and references go to {title}"),
         },
         sizes: SizeChoice::all(model.sizes.iter().map(|one| (one.width, one.height)), |width, height| {
             (width, height) == (size.width, size.height)

@@ -137,7 +137,8 @@ pub(in crate::studio::pages) async fn studio_page<P: Permission>(
     let grant = guard.ctx.grant::<StudioRead>()?;
     let newest = ops::list(&guard.app, &grant, &Filter::default(), &PageRequest::first(CARDS)).await?;
     let shelf = shelf(guard, &newest.items).await?;
-    let mut composer = compose::composer(&offers, typed);
+    let in_house = in_house(guard, compose::chosen(&offers, &typed.model)).await?;
+    let mut composer = compose::composer(&offers, typed, in_house);
     composer.left = frame.money.as_ref().map(|money| money.text.clone()).unwrap_or_default();
     composer.price = price(compose::chosen(&offers, &typed.model), composer.fields.count);
     Ok(StudioPage {
@@ -146,6 +147,12 @@ pub(in crate::studio::pages) async fn studio_page<P: Permission>(
         composer,
         frame,
     })
+}
+
+/// Whether what is asked of this model stays on machines of the house, as the egress ledger counts them.
+async fn in_house<P: Permission>(guard: &Guard<P>, offer: Option<&Offer>) -> Result<bool, Problem> {
+    let Some(offer) = offer else { return Ok(true) };
+    Ok(inference::ops::is_of_the_house(&mut *guard.app.db.read().await?, offer.provider.id).await?)
 }
 
 /// Before anything was pressed, for as many as the form shows; with a script it is asked anew after every change.
@@ -201,7 +208,8 @@ async fn show_fields(guard: Guard<StudioRead>, request: HttpRequest) -> Result<H
     }
     let offers = offers(&guard).await?;
     let offer = compose::chosen(&offers, &typed.model).ok_or(NotFound)?;
-    page::ok(&FieldsFragment { fields: compose::fields(offer, &typed) })
+    let in_house = in_house(&guard, Some(offer)).await?;
+    page::ok(&FieldsFragment { fields: compose::fields(offer, &typed, in_house) })
 }
 
 async fn show_queue(guard: Guard<StudioRead>) -> Result<HttpResponse, Problem> {

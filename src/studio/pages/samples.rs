@@ -180,7 +180,7 @@ pub fn cards() -> Vec<Card> {
             "Sailboat at noon, calm sea",
             Tone::Warn,
             "It is not known whether this was made",
-            "The connection broke after the request was sent, so it is not sent again. €0.04 stays set aside until an administrator has looked.",
+            "The connection broke after the request was sent, so it is not sent again. €0.04 stays set aside until an owner has looked.",
         ),
         ended(
             "e",
@@ -230,7 +230,9 @@ pub fn first_day() -> StudioPage {
 /// A form that came back.
 pub fn refused() -> StudioPage {
     let mut page = studio();
-    page.composer.error = "Over your cap for November: €0.04 of €120.00 is left. It refills on 1 December, or an administrator can raise it.".into();
+    page.composer.error =
+        "Over your cap for November: €0.04 of €120.00 is left. It refills on 1 December, or an owner can raise it."
+            .into();
     page.composer.prompt_error = "Write what you want to see.".into();
     page.composer.prompt.clear();
     page.composer.fields.size_error = "Choose one of the sizes this model offers.".into();

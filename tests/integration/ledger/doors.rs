@@ -137,6 +137,9 @@ async fn an_owner_sets_changes_and_deletes_caps_on_the_page() {
 
     // An emptied field deletes its cap, the question deletes the other.
     form(&owner, "/admin/caps", &format!("scope=person&subject={person}&day=&month=120.50&total=")).await;
+    let deleted = owner.get("/api/v1/admin/audit?action=caps.delete").await.json()["items"][0]["id"].clone();
+    let entry = text(&owner.get(&format!("/admin/audit?open={}", deleted.as_str().unwrap())).await);
+    assert!(entry.contains("Limit before</small><span>€20.00"), "{entry}");
     let month = owner.get(&format!("{CAPS}?subject={person}")).await.json()["items"][0]["id"].clone();
     let month = month.as_str().unwrap();
     let asked = owner.get(&format!("/admin/caps?open={person}&ask=delete&cap={month}")).await;

@@ -70,6 +70,8 @@ class Composer {
   async ask() {
     this.#asking?.abort();
     this.#asking = new AbortController();
+    const wrong = this.#countReason();
+    if (wrong) return this.#noPrice(wrong);
     const body = this.body();
     try {
       // The price does not depend on the words, and is shown before there are any.
@@ -77,10 +79,21 @@ class Composer {
       this.#show(quote, Number(body.count ?? 1));
     } catch (error) {
       if (!(error instanceof Problem) || !error.status) return;
-      // The last price was for something else.
-      this.part("price")?.replaceChildren(make("span", { class: "dim" }, "No price"));
-      this.#refuse(error.status === 422 ? (error.fields[0]?.message ?? error.message) : "");
+      this.#noPrice(error.status === 422 ? (error.fields[0]?.message ?? error.message) : "");
     }
+  }
+
+  /** How many the model makes at a time, if the form asks for another number. */
+  #countReason() {
+    const input = this.form.querySelector("input[name=count]");
+    if (!(input instanceof HTMLInputElement) || input.validity.valid) return "";
+    return `Number of pictures: ${input.max === "1" ? "1" : `1 to ${input.max}`} at a time.`;
+  }
+
+  /** The last price was for something else. @param {string} reason */
+  #noPrice(reason) {
+    this.part("price")?.replaceChildren(make("span", { class: "dim" }, "No price"));
+    this.#refuse(reason);
   }
 
   /** @param {Quote} quote @param {number} count */
@@ -108,6 +121,8 @@ class Composer {
     if (button?.getAttribute("aria-disabled") === "true") return;
     this.#clearErrors();
     if (!this.prompt.value.trim()) return this.#fieldError("prompt", "Write what you want to see.");
+    const wrong = this.#countReason();
+    if (wrong) return this.#fieldError("count", wrong);
     await busy(button, async () => {
       try {
         await this.references.settled();
@@ -202,8 +217,8 @@ class Composer {
 function capReason(cap) {
   const whose = cap.scope === "person" ? "your" : `the ${cap.scope}’s`;
   const refill = cap.refills_at ? ` It refills on ${new Date(cap.refills_at).toLocaleDateString("en-GB", { day: "numeric", month: "long", timeZone: "UTC" })}.` : "";
-  if (cap.left.micros <= 0) return `${capitalised(whose)} cap of ${moneyText(cap.limit)} is used up.${refill} An administrator can raise it.`;
-  return `Over ${whose} cap: ${moneyText(cap.left)} of ${moneyText(cap.limit)} is left.${refill} Fewer pictures, another model or an administrator can help.`;
+  if (cap.left.micros <= 0) return `${capitalised(whose)} cap of ${moneyText(cap.limit)} is used up.${refill} An owner can raise it.`;
+  return `Over ${whose} cap: ${moneyText(cap.left)} of ${moneyText(cap.limit)} is left.${refill} Fewer pictures, another model or an owner can help.`;
 }
 
 /** A cap that a provider's bill went over has nothing left, not less. @param {Money} money @returns {Money} */
