@@ -98,7 +98,7 @@ impl DayChart {
         Some(Self {
             heading: heading(first, *most, total, ranked.len()),
             pieces,
-            lines: [top / 2, top].map(|bytes| (percent(100.0 - share(bytes)), format::bytes(bytes))).into(),
+            lines: [top / 2, top].map(|bytes| (percent(100.0 - share(bytes)), short(bytes))).into(),
             ticks: ticks(days, slot),
             legend,
             table: sums.iter().rev().map(|sum| row(sum)).collect(),
@@ -109,6 +109,11 @@ impl DayChart {
             ),
         })
     }
+}
+
+/// There is little room beside a chart.
+fn short(bytes: u64) -> String {
+    format::bytes(bytes).replace(" bytes", " B")
 }
 
 /// Destinations with what they got, most first.
