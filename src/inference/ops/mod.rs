@@ -26,10 +26,11 @@ use crate::{
     platform::{Platform, db::Conn, egress::destinations},
 };
 
-/// What a person may choose from.
+/// What a person may choose from: what is switched on and has a price.
 pub async fn models(_ctx: &Ctx, app: &Platform, _grant: &Grant<ModelsRead>) -> Result<Vec<Offer>, InferenceError> {
     let all = store::all(&mut *app.db.read().await?).await?;
-    Ok(all.into_iter().filter(|offer| offer.model.enabled && offer.provider.enabled).collect())
+    let usable = |offer: &Offer| offer.model.enabled && offer.provider.enabled && offer.price.is_some();
+    Ok(all.into_iter().filter(usable).collect())
 }
 
 /// The model with this id or alias, ready to be used: known, switched on and priced.

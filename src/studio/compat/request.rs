@@ -181,6 +181,5 @@ impl ImageRequest {
 
 async fn first_model(guard: &Guard<StudioEdit>) -> Result<String, Problem> {
     let offers = inference::ops::models(&guard.ctx, &guard.app, &guard.ctx.grant()?).await?;
-    let first = offers.into_iter().find(|offer| offer.price.is_some());
-    first.map(|offer| offer.model.id).ok_or_else(|| required("model").into())
+    offers.into_iter().next().map(|offer| offer.model.id).ok_or_else(|| required("model").into())
 }

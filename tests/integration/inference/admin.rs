@@ -243,6 +243,8 @@ async fn a_model_is_offered_as_long_as_it_is_on_and_has_a_price() {
     ] {
         assert_eq!(owner.patch(&address, &change).await.status, 200, "{change}");
         assert_eq!(quote().await, answer, "{change}");
+        let listed = member.get("/api/v1/models").await.json().to_string().contains("house/paints");
+        assert_eq!(listed, answer == "0", "only what can be used is listed: {change}");
     }
     owner.patch(&at(PROVIDERS, &house), &json!({"enabled": false})).await;
     assert_eq!(quote().await, "inference.unknown_model", "with its provider");
