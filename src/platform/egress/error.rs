@@ -7,7 +7,7 @@ use crate::platform::db::DbError;
 pub enum EgressError {
     #[error("This server was not allowed to connect there.")]
     Unknown,
-    #[error("An owner switched this destination off.")]
+    #[error("An owner switched this destination off, or removed its provider.")]
     SwitchedOff,
     #[error("The address is not on the server that was allowed.")]
     Elsewhere,
@@ -31,7 +31,7 @@ pub enum EgressError {
     TooLarge { status: u16 },
     #[error("It was cancelled.")]
     Cancelled,
-    #[error("An owner switched this destination off in the middle of the call.")]
+    #[error("An owner switched this destination off, or removed its provider, in the middle of the call.")]
     Withdrawn,
     #[error("The call could not be prepared.")]
     Unprepared(#[source] Box<dyn std::error::Error + Send + Sync>),

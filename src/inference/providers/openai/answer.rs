@@ -128,9 +128,10 @@ fn lost(error: &EgressError, held: Micros, whose: Whose<'_>) -> Failure {
         EgressError::Withdrawn if local => {
             Failure::failed("provider.not_allowed", format!("{title} was stopped. {error} Nothing was charged."), false)
         }
-        EgressError::Withdrawn => {
-            Failure::unknown("provider.lost", unknown(title, "was switched off by an owner before it had answered"))
-        }
+        EgressError::Withdrawn => Failure::unknown(
+            "provider.lost",
+            unknown(title, "was switched off or removed by an owner before it had answered"),
+        ),
         EgressError::Unprepared(_) | EgressError::Db(_) => Failure::failed(
             "service.unavailable",
             "A part of this server did not answer, so this was not sent. Nothing was charged; try again.",
