@@ -296,6 +296,36 @@ async fn what_is_left_out_is_priced_and_sent_as_the_model_says() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_no_picture_keeps_its_hold_unless_it_came_from_the_house() {
+    for (local, state, hold) in [(true, "failed", "voided"), (false, "unknown", "pending")] {
+        let app = TestApp::start().await;
+        let owner = app.owner().await;
+        let double = openai::start(&["--key", KEY]);
+        let house = made(&owner, PROVIDERS, &provider(&double.base_url())).await;
+        let spoilt = json!({"provider": house["id"], "id": "house/held-spoilt", "title": "Spoilt", "sizes": ["64x32"],
+            "price": euros(9)});
+        made(&owner, MODELS, &spoilt).await;
+        let asked = json!({"model": "house/held-spoilt", "prompt": "a teapot", "size": "64x32"});
+        let accepted = owner.post("/api/v1/generations", &asked).await.json();
+        let double = format!("http://127.0.0.1:{}", double.port);
+        while !reqwest::get(format!("{double}/seen")).await.unwrap().text().await.unwrap().contains("a teapot") {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        let client = postgres::connect(&app.database_url()).await;
+        client.execute("update egress_destinations set local = $1", &[&local]).await.unwrap();
+        reqwest::get(format!("{double}/release")).await.unwrap();
+        let ended = owner.wait(accepted["id"].as_str().unwrap()).await;
+        assert_eq!(
+            (&ended["state"], &ended["error"]["code"]),
+            (&json!(state), &json!("provider.unreadable")),
+            "{ended}"
+        );
+        let kept: String = client.query_one("select state from holds", &[]).await.unwrap().get(0);
+        assert_eq!(kept, hold, "{ended}");
+    }
+}
+
+#[tokio::test]
 async fn a_destination_that_is_switched_off_gets_nothing_and_nobody_pays() {
     let app = TestApp::start().await;
     let owner = app.owner().await;
