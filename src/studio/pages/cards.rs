@@ -205,9 +205,8 @@ fn trouble(generation: &Generation) -> Option<Trouble> {
         }
         Some(Micros::ZERO) => "Nothing was charged. Your prompt is kept.".to_owned(),
         Some(actual) => format!("{} was charged, because the provider billed it.", show(generation.money(actual))),
-        // Their messages say already that the money stays set aside.
-        None if message.contains("set aside") => "It is not sent again by itself.".to_owned(),
-        None => format!("It is not sent again by itself. {held} stays set aside until an owner has looked."),
+        // The messages of what was lost end with the money that stays set aside.
+        None => format!("That is {held}. It is not sent again by itself."),
     };
     let text = if generation.state == State::Cancelled { cost } else { format!("{message} {cost}") };
     Some(Trouble { tone, title: title.to_owned(), text: text.trim().to_owned() })
