@@ -289,7 +289,7 @@ fn made_at(id: ObjectId) -> Option<chrono::DateTime<Utc>> {
 async fn patiently<T>(ask: impl AsyncFn() -> Result<T, StorageError>) -> Result<T, StorageError> {
     for _ in 0..3 {
         match ask().await {
-            Err(StorageError::Unreachable(_)) => tokio::time::sleep(AGAIN_AFTER).await,
+            Err(StorageError::Unreachable(_) | StorageError::Withheld(..)) => tokio::time::sleep(AGAIN_AFTER).await,
             done => return done,
         }
     }
