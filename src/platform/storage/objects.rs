@@ -102,8 +102,10 @@ impl Storage {
         crash::point("storage.opened");
         let key = ObjectKey::new(&key, owner, id)?;
         let stored = self.fill(db, clock, id, store, sealing(bytes, key, length)).await;
-        if stored.is_err() {
-            self.remove(db, id).await;
+        match &stored {
+            // A store that did not answer would only make the caller wait once more. The lease ends soon.
+            Ok(_) | Err(StorageError::Unreachable(_)) => {}
+            Err(_) => self.remove(db, id).await,
         }
         stored
     }
