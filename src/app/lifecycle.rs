@@ -103,7 +103,7 @@ pub async fn migrate_database(database: &Database) -> Result<usize, migrate::Mig
 pub fn handles(config: &Config, directory: Option<PathBuf>) -> anyhow::Result<(Db, Arc<Minio>)> {
     let store = Minio::new(&config.storage, directory)
         .context("The store's settings cannot be used. Check storage.endpoint and its keys.")?;
-    Ok((Db::new(config.database.url.expose_secret(), config.database.connections)?, Arc::new(store)))
+    Ok((Db::new(config.database.url.expose_secret(), config.connections_of_each())?, Arc::new(store)))
 }
 
 fn way(config: &Config) -> anyhow::Result<Way> {

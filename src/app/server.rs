@@ -21,6 +21,7 @@ pub fn serve(
 ) -> std::io::Result<Server> {
     let workers = platform.config.server.workers.max(1);
     let server = HttpServer::new(move || {
+        let platform = Platform { db: platform.db.apart(), ..platform.clone() };
         App::new()
             .app_data(web::ThinData(platform.clone()))
             .configure(guard::install(platform.clone()))

@@ -44,8 +44,9 @@ fn parts(config: &Config, expect: &mut impl FnMut(bool, &str)) {
     expect(is_postgres_url(config.database.url.expose_secret()), "database.url must begin with postgres://.");
     let owner = config.database.owner_url.as_ref().is_none_or(|url| is_postgres_url(url.expose_secret()));
     expect(owner, "database.owner_url must begin with postgres://.");
-    let connections = (2..=1000).contains(&config.database.connections);
-    expect(connections, "database.connections must be between 2 and 1000.");
+    expect(config.database.connections <= 1000, "database.connections must be at most 1000.");
+    let enough = config.connections_of_each() >= 2;
+    expect(enough, "database.connections must be at least two for each of server.workers, and two more.");
     let storage = &config.storage;
     expect(is_origin(&storage.endpoint), "storage.endpoint must be http:// or https:// and a host, without a path.");
     expect(is_bucket(&storage.bucket), "storage.bucket must be 3 to 63 small letters, digits and hyphens.");

@@ -35,6 +35,13 @@ pub struct Config {
     pub supervisor: Supervisor,
 }
 
+impl Config {
+    /// How many of its connections to the database each worker has, and the background.
+    pub fn connections_of_each(&self) -> usize {
+        self.database.connections / self.server.workers.saturating_add(1)
+    }
+}
+
 /// Everything that is wrong with the configuration, one sentence each, each with its key.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("\n"))]

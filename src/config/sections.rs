@@ -114,8 +114,9 @@ section! {
         /// The same database as the role that owns the tables: used for migrations and to give the role of `url` the
         /// rights it needs, and not one more. Without it the role of `url` must own everything.
         owner_url: Option<SecretString> = Secret Optional("postgres://renderkeep_owner@%2Frun%2Fpostgresql/renderkeep"),
-        /// Connections that one server process opens at most.
-        connections: usize = Number Default("16"),
+        /// Connections that one server process opens at most. Each of `server.workers` has an equal share, and so has what
+        /// is done in the background.
+        connections: usize = Number Default("24"),
     }
 }
 

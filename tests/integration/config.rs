@@ -142,6 +142,7 @@ fn a_wrong_value_is_told_with_its_key() {
         ("RENDERKEEP__SERVER__TRUSTED_PROXIES", "proxy", "server.trusted_proxies"),
         ("RENDERKEEP__DATABASE__URL", "mysql://x", "database.url"),
         ("RENDERKEEP__DATABASE__CONNECTIONS", "0", "database.connections"),
+        ("RENDERKEEP__SERVER__WORKERS", "12", "database.connections"),
         ("RENDERKEEP__STORAGE__ENDPOINT", "store", "storage.endpoint"),
         ("RENDERKEEP__STORAGE__BUCKET", "B", "storage.bucket"),
         ("RENDERKEEP__ORGANISATION__CURRENCY", "Euro", "organisation.currency"),

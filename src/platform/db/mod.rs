@@ -163,6 +163,16 @@ impl Db {
         Ok(Self { pool, url: url.to_owned(), queues: together::Queues::default() })
     }
 
+    /// The same database through as many connections of its own. What comes over a connection is read on the thread that
+    /// opened it, and to be woken from there takes longer than a short question: so each worker has its own.
+    pub fn apart(&self) -> Self {
+        match Self::new(&self.url, self.pool.status().max_size) {
+            Ok(apart) => Self { queues: self.queues.clone(), ..apart },
+            // What could be made once can be made again; if not, shared ones do as well.
+            Err(_) => self.clone(),
+        }
+    }
+
     pub fn url(&self) -> &str {
         &self.url
     }

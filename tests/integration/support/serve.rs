@@ -65,7 +65,7 @@ impl Installation {
             [database]
             url = "{}"
             owner_url = "{}"
-            connections = 8
+            connections = 12
             [secrets]
             root_key = "{}"
             epoch_keys = "{}"
