@@ -34,6 +34,8 @@ use uuid::Uuid;
 const PIECE: usize = 64 * 1024;
 const REST: Duration = Duration::from_millis(50);
 const GIB: u64 = 1 << 30;
+/// How long the processors are kept busy with one thing.
+const SPELL: Duration = Duration::from_secs(4);
 /// The word for the process that passes on what the store has, and does nothing else.
 const BARE: &str = "bare";
 
@@ -66,6 +68,7 @@ fn main() -> anyhow::Result<()> {
         for (name, side, at_once, times) in [("1 MB", 590, 1, 40), ("1 MB", 590, 16, 15), ("64 MB", 4600, 1, 25)] {
             compare(&house, name, noise(side)?, at_once, times).await?;
         }
+        processors(&house, noise(590)?).await?;
         flushes(&house).await
     })
 }
@@ -308,6 +311,64 @@ fn high_mark() -> anyhow::Result<f64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
     let kilobytes: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kilobytes / 1024.0)
+}
+
+/// How long the processors of this machine are busy for one object, all programs together, with sixteen at once. When
+/// they have no rest, which is so here, nothing can be faster than that allows, however it is arranged.
+async fn processors(house: &House, bytes: Bytes) -> anyhow::Result<()> {
+    let length = bytes.len() as u64;
+    let direct = ObjectId::new(&house.ctx.clock);
+    house.direct.put(direct, pieces(&bytes), Some(length)).await?;
+    let sealed = house.put(pieces(&bytes), length).await?;
+    let asset = house.upload(bytes).await?;
+    writeln!(
+        stdout(),
+        "\n| 1 MB, 16 at once | a second | processors, for each | their share | beside the store alone |"
+    )?;
+    writeln!(stdout(), "| --- | --- | --- | --- | --- |")?;
+    let alone = busy(async || drain(house.direct.get(direct, None).await?).await).await?;
+    for (what, (each, share, speed)) in [
+        ("get, the store alone", alone),
+        ("get, opened", busy(async || house.get(sealed).await).await?),
+        ("get, through a bare server that opens nothing", busy(async || house.bare(direct, length).await).await?),
+        ("`GET /assets/{id}/content`", busy(async || house.content(&asset).await).await?),
+    ] {
+        let beside = alone.0 / each;
+        writeln!(stdout(), "| {what} | {speed:.0} | {:.2} ms | {:.0} % | {beside:.2} |", each * 1e3, share * 100.0)?;
+    }
+    house.direct.delete(direct).await?;
+    house.platform.storage.discard(&house.platform.db, &[sealed]).await;
+    house.delete(&asset).await
+}
+
+/// Seconds of processors for each, their busy share, and how many a second.
+async fn busy(get: impl AsyncFn() -> anyhow::Result<u64>) -> anyhow::Result<(f64, f64, f64)> {
+    tokio::time::sleep(REST).await;
+    let (since, (busy, all)) = (Instant::now(), ticks()?);
+    let sixteen = (0..16).map(|_| async {
+        let mut done = 0.0;
+        while since.elapsed() < SPELL {
+            get().await?;
+            done += 1.0;
+        }
+        anyhow::Ok(done)
+    });
+    let done: f64 = try_join_all(sixteen).await?.into_iter().sum();
+    let (took, (busy_now, all_now)) = (since.elapsed().as_secs_f64(), ticks()?);
+    let share = (busy_now - busy) / (all_now - all);
+    let processors = std::thread::available_parallelism()?.get() as f64;
+    Ok((share * processors * took / done, share, done / took))
+}
+
+/// Of all processors since the machine started: busy ticks, and all. See proc_stat(5).
+fn ticks() -> anyhow::Result<(f64, f64)> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    let line = stat.lines().next().and_then(|line| line.strip_prefix("cpu ")).context("no line of all processors")?;
+    let ticks = line.split_whitespace().map(str::parse).collect::<Result<Vec<f64>, _>>()?;
+    // The fourth is idle time, the fifth waits for the disk, and the last two are counted in the first.
+    let all: f64 = ticks.iter().take(8).sum();
+    let idle: f64 = ticks.iter().skip(3).take(2).sum();
+    Ok((all - idle, all))
 }
 
 /// Puts with and without the flush, alone and sixteen at a time.
