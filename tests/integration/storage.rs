@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use renderkeep::{
-    base::{clock::Clock, ids::ObjectId},
+    base::{clock::Clock, error::chain, ids::ObjectId},
     platform::storage::{ByteStream, ObjectStore, StorageError, collect, memory::Memory, stream_of},
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -348,6 +348,13 @@ async fn a_part_of_the_wrong_length_is_damaged() {
 
 const SKEWED: &str = "HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nContent-Length: 100\r\nConnection: close\r\n\r\n\
     <?xml version=\"1.0\"?><Error><Code>RequestTimeTooSkewed</Code><Message>Clock</Message></Error>         ";
+/// As MinIO answers it, and as versitygw does.
+const FULL: [&str; 2] = [
+    "HTTP/1.1 507 Insufficient Storage\r\nContent-Type: application/xml\r\nContent-Length: 100\r\nConnection: close\r\n\r\n\
+    <?xml version=\"1.0\"?><Error><Code>XMinioStorageFull</Code><Message>Full</Message></Error>             ",
+    "HTTP/1.1 507 Insufficient Storage\r\nContent-Type: application/xml\r\nContent-Length: 100\r\nConnection: close\r\n\r\n\
+    <?xml version=\"1.0\"?><Error><Code>InsufficientStorage</Code><Message>Full</Message></Error>           ",
+];
 /// As a HEAD is answered: nobody may send a body with it.
 const FORBIDDEN: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 const GARBAGE: [&str; 4] = [
@@ -367,6 +374,18 @@ async fn a_store_with_another_clock_is_said_by_name() {
     for error in [put, got, listed, prepared] {
         assert!(matches!(error, StorageError::Clock), "{error:?}");
         assert!(error.to_string().contains("clock") && error.to_string().contains("NTP"));
+    }
+}
+
+#[tokio::test]
+async fn a_store_without_room_is_said_by_name_and_in_a_line() {
+    for full in FULL {
+        let store = stores::client(&scripted(vec![full].leak()).await, "bucket", None);
+        let error = store.put(new_id(), stream_of("x"), None).await.unwrap_err();
+        assert!(matches!(error, StorageError::Full(_)), "{error:?}");
+        let told = chain(&error);
+        assert!(told.contains("no room left") && told.to_lowercase().contains("full"), "{told}");
+        assert!(!told.contains('\n'), "{told}");
     }
 }
 

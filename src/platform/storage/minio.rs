@@ -26,7 +26,7 @@ use tokio::{sync::Mutex, time::timeout};
 
 use super::{ByteStream, ObjectStore, StorageError, durable::Disk};
 use crate::{
-    base::{ids::ObjectId, random},
+    base::{error::chain, ids::ObjectId, random},
     config,
 };
 
@@ -433,8 +433,8 @@ fn watched(
 enum Failure {
     #[error("the store gave no answer in time")]
     Silence,
-    #[error("the store refused or failed")]
-    Store(#[source] Box<Error>),
+    #[error("the store refused or failed: {}", said(.0))]
+    Store(Box<Error>),
 }
 
 impl From<Error> for Failure {
@@ -446,6 +446,16 @@ impl From<Error> for Failure {
 impl From<ValidationErr> for Failure {
     fn from(error: ValidationErr) -> Self {
         Error::from(error).into()
+    }
+}
+
+/// The crate tells a refusal in ten lines, and with each of its sources again.
+fn said(error: &Error) -> String {
+    match error {
+        Error::S3Server(S3ServerError::S3Error(answer)) => {
+            format!("{}: {}", answer.code(), answer.message().as_deref().unwrap_or("no more was said"))
+        }
+        error => chain(error),
     }
 }
 
@@ -493,8 +503,11 @@ fn other(code: &str) -> MinioErrorCode {
 
 fn unreachable(failure: Failure) -> StorageError {
     let skewed = other("requesttimetooskewed");
+    // How MinIO says it, and how versitygw does.
+    let full = ["xminiostoragefull", "insufficientstorage", "quotaexceeded"].map(other);
     match &failure {
         Failure::Store(error) if code_is(error, &skewed) => StorageError::Clock,
+        Failure::Store(error) if full.iter().any(|code| code_is(error, code)) => StorageError::Full(Box::new(failure)),
         _ => StorageError::Unreachable(Box::new(failure)),
     }
 }

@@ -42,6 +42,11 @@ pub enum StorageError {
     )]
     Clock,
     #[error(
+        "The store has no room left. Nothing was changed. Somebody who runs this server has to make room on its disk; \
+         `renderkeep doctor` says how much there is."
+    )]
+    Full(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(
         "The store answers, and does not give the stored object {0}. Try again in a few seconds; if it stays like this, its \
          files are damaged, and `renderkeep storage verify` names them all."
     )]
@@ -76,7 +81,7 @@ impl From<diesel::result::Error> for StorageError {
 impl Fault for StorageError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Unreachable(_) | Self::Withheld(..) | Self::Clock => Kind::Unavailable,
+            Self::Unreachable(_) | Self::Full(_) | Self::Withheld(..) | Self::Clock => Kind::Unavailable,
             Self::Interrupted(_) => Kind::Malformed,
             Self::TooLarge(_) => Kind::TooLarge,
             Self::Missing(_) | Self::Damaged(_) | Self::Crypto(_) => Kind::Internal,
