@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use deadpool::managed::QueueMode;
 use diesel_async::{
     AnsiTransactionManager, AsyncPgConnection, TransactionManager,
     pooled_connection::{
@@ -155,6 +156,8 @@ impl Db {
         manager.custom_setup = Box::new(|url| Box::pin(connect(url.to_owned())));
         let pool = Pool::builder(AsyncDieselConnectionManager::<AsyncPgConnection>::new_with_config(url, manager))
             .max_size(connections)
+            // A connection that has run a statement before need not prepare it.
+            .queue_mode(QueueMode::Lifo)
             .wait_timeout(Some(PATIENCE))
             .create_timeout(Some(PATIENCE))
             .runtime(deadpool::Runtime::Tokio1)
