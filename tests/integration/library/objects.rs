@@ -150,28 +150,49 @@ async fn what_was_changed_in_the_store_is_damaged() {
     assert!(matches!(read(&test, id).await, Err(StorageError::Missing(_))));
 }
 
-/// Counts what leaves the store.
-struct Counting(Memory, Arc<AtomicU64>);
+/// Counts what leaves the store, and may keep silent about what came in.
+#[derive(Default)]
+struct Odd {
+    inner: Memory,
+    left: Arc<AtomicU64>,
+    mute: bool,
+}
 
 #[async_trait(?Send)]
-impl ObjectStore for Counting {
+impl ObjectStore for Odd {
     async fn put(&self, id: ObjectId, bytes: ByteStream, length: Option<u64>) -> Result<u64, StorageError> {
-        self.0.put(id, bytes, length).await
+        let stored = self.inner.put(id, bytes, length).await?;
+        if self.mute { Err(StorageError::Unreachable("no answer".into())) } else { Ok(stored) }
     }
     async fn get(&self, id: ObjectId, range: Option<Range<u64>>) -> Result<ByteStream, StorageError> {
-        let count = self.1.clone();
-        let bytes = self.0.get(id, range).await?;
+        let count = self.left.clone();
+        let bytes = self.inner.get(id, range).await?;
         Ok(Box::pin(bytes.inspect_ok(move |part| _ = count.fetch_add(part.len() as u64, Ordering::SeqCst))))
     }
     async fn head(&self, id: ObjectId) -> Result<Option<u64>, StorageError> {
-        self.0.head(id).await
+        self.inner.head(id).await
     }
     async fn delete(&self, id: ObjectId) -> Result<(), StorageError> {
-        self.0.delete(id).await
+        self.inner.delete(id).await
     }
     async fn list(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<ObjectId>, StorageError> {
-        self.0.list(after, limit).await
+        self.inner.list(after, limit).await
     }
+}
+
+/// To ask it to delete would only make the caller wait once more.
+#[tokio::test]
+async fn what_a_store_took_in_without_a_word_goes_with_the_sweep() {
+    let test = platform().await;
+    let app = &test.platform;
+    let mute = Arc::new(Odd { mute: true, ..Odd::default() });
+    let storage = Storage::new(Stores::first(app.keys.clone(), mute.clone()), app.keys.clone());
+    let put = storage.put(&app.db, &app.clock, owner(app).await, stream_of("x"), None).await;
+    assert!(matches!(put, Err(StorageError::Unreachable(_))), "{put:?}");
+    let kept = async || mute.list(None, 10).await.unwrap().len();
+    assert_eq!((storage.sweep(&app.db, &app.clock).await.unwrap(), kept().await), (0, 1));
+    app.clock.advance(Duration::minutes(3));
+    assert_eq!((storage.sweep(&app.db, &app.clock).await.unwrap(), kept().await), (1, 0));
 }
 
 #[tokio::test]
@@ -179,9 +200,9 @@ async fn a_range_costs_two_chunks_more_than_itself_at_most() {
     const TAG: u64 = 16;
     let test = platform().await;
     let app = &test.platform;
-    let left = Arc::new(AtomicU64::new(0));
-    let counting = Arc::new(Counting(Memory::default(), left.clone()));
-    let storage = Storage::new(Stores::first(app.keys.clone(), counting), app.keys.clone());
+    let counting = Odd::default();
+    let left = counting.left.clone();
+    let storage = Storage::new(Stores::first(app.keys.clone(), Arc::new(counting)), app.keys.clone());
     let (chunk, length) = (CHUNK as u64, 40 * 1024 * 1024 + 17);
     let plain: Bytes = (0..length as usize).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let whole = stream_of(plain.clone());
