@@ -33,7 +33,8 @@ use crate::{
 
 /// How long `up` may take to start the store that objects are to move to.
 const START_WITHIN: Duration = Duration::from_secs(60);
-const STOPPED: &str = "The move stopped before its end. What has moved is there, the rest is where it was. Call this again, and it goes on.";
+const STOPPED: &str = "The move stopped before its end. What has moved is there, the rest is where it was. Call this again, \
+                       and it goes on.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Storage {
